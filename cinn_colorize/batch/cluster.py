@@ -44,37 +44,33 @@ class _Answer(NamedTuple):
     messages: list[logging.LogRecord | Event]
 
 
-class Cluster:
-    """A Ray cluster.
+def on_cluster(
+    address: str | None, workers: int | None, spec: ModelSpec, plan: Plan, items: Iterator[Task | Event]
+) -> Generator[Event, None, None]:
+    """Do the tasks on a Ray cluster, and pass on the events among them.
 
     ``address`` is as for ``ray.init``: HOST:PORT, ``auto`` or ``local``; None joins the cluster of this
     machine or of the environment, or else starts one for the duration of the batch. It does ``workers``
     photos at a time; None for one per core, or one per GPU where GPUs compute.
     """
-
-    def __init__(self, address: str | None = None, workers: int | None = None) -> None:
-        self._address, self._workers = address, workers
-
-    def run(self, spec: ModelSpec, plan: Plan, items: Iterator[Task | Event]) -> Generator[Event, None, None]:
-        """Do the tasks, and pass on the events among them."""
-        tasks: dict[int, Task] = {}
-        for item in items:
-            if isinstance(item, Task):
-                tasks[len(tasks)] = item
-            else:
-                yield item
-        if not tasks:
-            return
-        _check_address(self._address)
-        level = logging.getLogger("cinn_colorize").level
-        with _probe(plan.folder) as probe:
-            worker = {"spec": spec, "plan": plan, "level": level, "folder": Path.cwd(), "probe": probe}
-            with _driver(self._address, self._workers, worker) as driver:
-                yield from _listen(driver, tasks)
-        killed = f"the process that worked on it was killed {_TRIES} times"
-        for path in [task.input.path for task in tasks.values()]:
-            hint = "if memory ran out, use fewer --workers"
-            yield Failure(path, f"{printable_name(path)}: {killed}; {hint}")
+    tasks: dict[int, Task] = {}
+    for item in items:
+        if isinstance(item, Task):
+            tasks[len(tasks)] = item
+        else:
+            yield item
+    if not tasks:
+        return
+    _check_address(address)
+    level = logging.getLogger("cinn_colorize").level
+    with _probe(plan.folder) as probe:
+        worker = {"spec": spec, "plan": plan, "level": level, "folder": Path.cwd(), "probe": probe}
+        with _driver(address, workers, worker) as driver:
+            yield from _listen(driver, tasks)
+    killed = f"the process that worked on it was killed {_TRIES} times"
+    for path in [task.input.path for task in tasks.values()]:
+        hint = "if memory ran out, use fewer --workers"
+        yield Failure(path, f"{printable_name(path)}: {killed}; {hint}")
 
 
 def _listen(driver: Connection, tasks: dict[int, Task]) -> Iterator[Event]:

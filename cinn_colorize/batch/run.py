@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,6 @@ from cinn_colorize.files.limits import read_stream
 from cinn_colorize.files.messages import printable_name
 
 if TYPE_CHECKING:
-    from cinn_colorize.batch.cluster import Cluster
     from cinn_colorize.batch.manifest import Manifest
 
 
@@ -43,7 +42,8 @@ class Batch:
         spec: ModelSpec,
         workers: int | None = None,
         manifest: Manifest | None = None,
-        cluster: Cluster | None = None,
+        cluster: Callable[[ModelSpec, Plan, Iterator[Task | Event]], Generator[Event, None, None]]
+        | None = None,
     ) -> None:
         self.inputs, self.plan, self.spec = inputs, plan, spec
         self._photos = [item for item in inputs if isinstance(item, Input)]
@@ -75,7 +75,7 @@ class Batch:
         tasks, job = _without_leftovers(self._tasks()), Job(self.spec, self.plan)
         events = (event for task in tasks for event in job.events(task))
         if self._cluster:
-            events = self._cluster.run(self.spec, self.plan, tasks)
+            events = self._cluster(self.spec, self.plan, tasks)
         elif len(self._photos) > 1:
             from cinn_colorize.batch.workers import WorkerPool
 

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -125,9 +126,9 @@ class BatchOptions:
 
         spec, cluster = network.batch_spec(plan.method.encodes), None
         if network.engine is common.BatchEngine.ray:
-            from cinn_colorize.batch.cluster import Cluster
+            from cinn_colorize.batch.cluster import on_cluster
 
-            cluster = Cluster(self.address, self.workers)
+            cluster = partial(on_cluster, self.address, self.workers)
         manifest = None
         if self.manifest and (not self.dry_run or self.manifest.exists()):
             from cinn_colorize.batch.manifest import Manifest

@@ -158,12 +158,6 @@ def show_log(quiet: bool, verbose: bool = False) -> None:
     log.setLevel(logging.WARNING if quiet else logging.INFO)
 
 
-def silence() -> bool:
-    """Print nothing that the library logs, beside a process that does; return True, for ``quiet``."""
-    logging.getLogger("cinn_colorize").setLevel(logging.CRITICAL)
-    return True
-
-
 def progress_bar(quiet: bool, rate: str = "") -> Progress:
     """Return a progress bar for a terminal that draws, with the speed if it has a unit: ``photos/s``."""
     from rich import progress

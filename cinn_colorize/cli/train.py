@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import typer
 
 from cinn_colorize.cli.common import NETWORK, debug_option, device_of, device_option, quiet_option
-from cinn_colorize.cli.console import console, draws, fatal, print_path, say, show_log, silence
+from cinn_colorize.cli.console import console, draws, fatal, print_path, say, show_log
 from cinn_colorize.cli.interrupts import CODE, keeping
 from cinn_colorize.errors import DataError
 from cinn_colorize.files.messages import printable_name
@@ -192,7 +193,9 @@ def train(options: TrainOptions) -> None:
         device, places = local_device(device_of(compute.device)), data.places()
         options.start.check(data)
         with processes(device) as shared:
-            quiet = silence() if shared.rank else options.quiet
+            quiet = options.quiet or shared.rank > 0
+            if shared.rank:  # what this one would say, the first process says
+                logging.getLogger("cinn_colorize").setLevel(logging.CRITICAL)
             new = options.start.backbone, data.preset, data.cache, data.ablate or ()
             task = open_task(data.dataset, places, data.stage, *new)
             run = options.run or Path("runs") / task.model
