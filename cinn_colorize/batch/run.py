@@ -25,6 +25,8 @@ from cinn_colorize.files.messages import printable_name
 if TYPE_CHECKING:
     from cinn_colorize.batch.manifest import Manifest
 
+Cluster = Callable[[ModelSpec, Plan, Iterator[Task | Event]], Generator[Event, None, None]]
+
 
 class Batch:
     """Photos colorized by one plan, each in one of several processes or on the machines of a cluster.
@@ -42,8 +44,7 @@ class Batch:
         spec: ModelSpec,
         workers: int | None = None,
         manifest: Manifest | None = None,
-        cluster: Callable[[ModelSpec, Plan, Iterator[Task | Event]], Generator[Event, None, None]]
-        | None = None,
+        cluster: Cluster | None = None,
     ) -> None:
         self.inputs, self.plan, self.spec = inputs, plan, spec
         self._photos = [item for item in inputs if isinstance(item, Input)]
