@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
-from pathlib import Path
 from tempfile import TemporaryFile
 from typing import NamedTuple
 
@@ -41,17 +40,16 @@ _ASIDE = np.tile(np.array([0, 0, 1], np.float32), (GRID, GRID, 2))  # strange fr
 _FAINT = 1e-3  # weight of the colours around places that no key frame shows
 
 
-def colours_along_motion(L: Iterable[Frame], draw: Draw, folder: Path | None = None) -> Iterator[Floats]:
+def colours_along_motion(L: Iterable[Frame], draw: Draw) -> Iterator[Floats]:
     """Yield the colours of each frame of a shot, ab (N, 2, 128, 128) of N samples.
 
     Args:
         L: L of the frames, (256, 256) each, L* x 2.55, as a stream or an array.
         draw: returns ab (K, N, 2, s, s) of the key frames whose numbers it is given, as the network draws
             them; asked once for each, in order, after it was taken from ``L``.
-        folder: where the temporary file lies; by default, where the system keeps such.
     """
     with ExitStack() as stack:
-        files = [stack.enter_context(TemporaryFile(dir=folder)) for _ in range(5)]
+        files = [stack.enter_context(TemporaryFile()) for _ in range(5)]
         drawn, forward, backward = (Stored(file, np.float32) for file in files[:3])
         ahead, between = (Stored(file, np.float16) for file in files[3:])
         lengths: list[int] = []  # numbers of frames between key frames

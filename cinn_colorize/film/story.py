@@ -114,7 +114,7 @@ def colorize_part(
     seed: int,
     method: SampleMethod,
     colorizer: BaseColorizer,
-    count: Count = abs,
+    count: Count,
 ) -> None:
     """Colorize a shot, as far as it is not done.
 

@@ -37,9 +37,9 @@ class Item:
 class Shelf:
     """Files by their ids, and a folder for new ones."""
 
-    def __init__(self, folder: Path, items: Mapping[str, Item] | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.items: Mapping[str, Item] = items or {}
+        self.items: Mapping[str, Item] = {}
 
     def __getitem__(self, key: str) -> Item:
         """Return a file; without one of that id, raise a ForgottenError."""
