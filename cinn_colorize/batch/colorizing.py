@@ -86,7 +86,7 @@ class LeftOutError(Exception):
 
 
 def opened(task: Task, plan: Plan, *, is_sought: bool = True) -> Photo:
-    """Open the photo of a task; its frame as of :meth:`Plan.framed`."""
+    """Open the photo of a task, with its frame; see :meth:`Plan.framed`."""
     path = task.input.path
     photo = plan.open(path if task.content is None else task.content, printable_name(path))
     photo.mode &= mode_like(*plan.method.paths)

@@ -166,7 +166,7 @@ class Plan(SamplesPlan):
         check_sides(photo.name, format, photo.height, photo.width)
 
     def framed(self, photo: Photo, *, is_sought: bool = True) -> Photo:
-        """Return a photo with its frame, if need be sought for, which takes all its pixels."""
+        """Return a photo with its frame; to seek one takes all its pixels."""
         frame = self.request.frame
         return photo.framed(frame) if is_sought or frame != "auto" else photo
 

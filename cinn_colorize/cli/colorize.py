@@ -138,7 +138,7 @@ class BatchOptions:
         return Batch(inputs, plan, spec, self.workers, manifest, cluster)
 
     def inputs(self, photos: list[Path], output: Path, not_taken: list[Path]) -> list[Input | PhotoError]:
-        """Return this machine's share of the photos, lists read, and errors of names that lead to none."""
+        """Return this machine's share of the photos, named and listed; names that lead to none are errors."""
         from cinn_colorize.batch.inputs import checked, find_inputs, shard
 
         named, listed = self._names(photos)
