@@ -184,7 +184,7 @@ class ExistingResults:
     def appeared(self, seed: int) -> State:
         """Return the state of a picture that another process has written meanwhile; see :meth:`states`."""
         self._found.cache_clear()
-        return self._compared(self._task.outputs[seed], seed)
+        return self._compared(seed)
 
     def picked(self) -> list[int]:
         """Return the seeds of the pictures that were picked from the samples that the plan would draw."""
@@ -194,7 +194,7 @@ class ExistingResults:
         output = self._task.outputs[seed]
         if output in self._task.listed:
             return True
-        if not self._plan.keeps(output) or self._differences(output, seed) is not None:
+        if not self._plan.keeps(output) or self._differences(seed) is not None:
             return False
         return self._found(output, page=1).get("picked") == self._plan.picked
 
@@ -207,20 +207,21 @@ class ExistingResults:
         output = self._task.outputs[seed]
         if output in self._task.listed:
             return State.RIGHT
-        return self._compared(output, seed) if self._plan.keeps(output) else State.MISSING
+        return self._compared(seed) if self._plan.keeps(output) else State.MISSING
 
-    def _compared(self, output: Path, seed: int) -> State:
-        different = self._differences(output, seed)
+    def _compared(self, seed: int) -> State:
+        different = self._differences(seed)
         if different is None:
             return State.RIGHT
-        self._leave(output, different)
+        self._leave(self._task.outputs[seed], different)
         return State.OTHER
 
-    def _differences(self, output: Path, seed: int) -> dict[str, str] | None:
+    def _differences(self, seed: int) -> dict[str, str] | None:
         """Say how a picture differs from that wanted: None if it does not, empty if a page has no recipe."""
         from cinn_colorize.methods.recipe import differences
         from cinn_colorize.methods.samples import in_file
 
+        output = self._task.outputs[seed]
         for page in range(self._photo.together):
             recipe = self._found(output, page=page + 1)
             wanted = {**self._shared(page), "seed": str(seed)}
