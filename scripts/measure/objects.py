@@ -1,10 +1,10 @@
-"""What ``objects`` is of samples that know the distribution, and of samples that know nothing but how vivid it is.
+"""Measure ``objects`` of two controls: of a perfect model, and of one picture in eight saturations.
 
     python scripts/measure/objects.py photos-val.zip --every 4
 
-The first table is of a perfect model: truth and eight samples are drawn from the same normal distribution. The
-second is of the centre (temperature 0) of each photo in eight saturations, 0.25 to 2, which differ in nothing
-that has to do with the colours of things; without guidance and with that of the default.
+The perfect model draws truth and eight samples from one normal distribution. The picture is the centre
+(temperature 0) of each photo, in the saturations 0.25 to 2: such samples differ only in how vivid they
+are. It is measured without guidance, and with that of the default.
 """
 
 from __future__ import annotations
