@@ -205,15 +205,18 @@ def compute(row: Row, run: Path) -> dict[str, str]:
     return dict(zip(COMPUTE, values, strict=True))
 
 
-def measures_of(found: dict[Row, dict[str, Any]], run: Path, papers: bool = False) -> list[list[str]]:
+def measures_of(found: dict[Row, dict[str, Any]], arguments: argparse.Namespace) -> list[list[str]]:
     """Make the table of measures: each row with its tints, and the references."""
-    first, costs = next(iter(found.values())), {row: {} if papers else compute(row, run) for row in found}
+    papers = arguments.table == "table-1"  # the best tints alone, and no costs
+    first = next(iter(found.values()))
+    costs = {row: {} if papers else compute(row, arguments.run) for row in found}
     columns = [name for name in (PAPER if papers else COLUMNS) if name in first]
     trained = [title for title in COMPUTE if any(title in cost for cost in costs.values())]
     lines: list[tuple[str, dict[str, Any], dict[str, str]]] = []
     for row, report in found.items():
         for name, title in row.titles.items():
-            lines.append((title, report if name == "model" else report[name], costs[row]))
+            if not (papers and name == "tint"):
+                lines.append((title, report if name == "model" else report[name], costs[row]))
             costs[row] = {}  # of the model, not of its tints
     lines += [(label, first[label], {}) for label in ("gray", "truth")]
     return [["", *columns, *trained]] + [
@@ -246,9 +249,8 @@ def main() -> None:
     found = {row: measured(row, arguments, measures) for row in rows(arguments)}
     number = next(iter(found.values()))["photos"]
     over = f"{number} photos; ± is one standard error over photos."
-    papers = arguments.table == "table-1"
-    print(printed(measures_of(found, arguments.run, papers), over))
-    if not papers:
+    print(printed(measures_of(found, arguments), over))
+    if arguments.table != "table-1":
         print("\n" + printed(differences(found), "Differences photo by photo; ± is their standard error."))
 
 
