@@ -23,7 +23,7 @@ from cinn_colorize.evaluation.bootstrap import estimate
 from cinn_colorize.evaluation.metrics import color_statistics, limited
 from cinn_colorize.evaluation.photos import read_square
 
-SATURATIONS = np.arange(1, 9, dtype=np.float32) / 4
+SATURATIONS = np.linspace(0.25, 2, 8, dtype=np.float32)
 
 
 def perfect(dimensions: int) -> float:
