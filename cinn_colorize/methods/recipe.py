@@ -203,7 +203,7 @@ def recreate(
     if format_of_name(output) != recipe.format:
         suffix = FORMATS[recipe.format][0]
         raise PhotoError(
-            f"{printable_name(output)}: must end in {suffix}, the format of the picture; it is a file, no folder"
+            f"{printable_name(output)}: must end in {suffix}, the format of the picture, and is no folder"
         )
     if recipe.version != __version__:
         log.warning(
