@@ -76,7 +76,7 @@ def pan(film: Path) -> list[Image.Image]:
             left, top, width = (a + (b - a) * t / (FRAMES - 1) for a, b in zip(FROM, TO, strict=True))
             box = left, top, left + width, top + width * SIZE[1] / SIZE[0]
             frames.append(photo.convert("RGB").resize(SIZE, Image.Resampling.LANCZOS, box))
-            container.mux(stream.encode(av.VideoFrame.from_image(frames[-1])))
+            container.mux(stream.encode(av.VideoFrame.from_image(frames[-1])))  # type: ignore[no-untyped-call]
         container.mux(stream.encode())
     return frames
 
@@ -103,7 +103,7 @@ def film(images: Path) -> None:
         versions = []
         for seed in range(SEEDS):
             with av.open(folder / f"roof_{seed:03d}.mp4") as container:
-                versions.append([frame.to_image() for frame in container.decode(video=0)])
+                versions.append([frame.to_image() for frame in container.decode(video=0)])  # type: ignore[no-untyped-call]
         alone = [Image.open(folder / f"{t:02d}_000.png") for t in STRIP]
         tiled([alone, [versions[0][t] for t in STRIP]]).save(images / "film-strip.jpg", quality=QUALITY)
     shown = [tiled([one[:2], one[2:]]) for one in zip(*versions, strict=True)]
