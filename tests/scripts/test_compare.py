@@ -205,7 +205,7 @@ def test_a_table_is_measured_once(filled, examples, monkeypatch, capsys):
     monkeypatch.setattr(evaluate, "COLUMNS", ("best_of_2", "best_of_1", "variance", "kid_lite0"))
     monkeypatch.setattr(evaluate, "PAIRED", ("best_of_1",))
     monkeypatch.setattr(evaluate, "PAPER", ("best_of_2", "variance"))
-    command = ["evaluate.py", "photos", str(photos), "--reference", str(photos), "--run", str(filled)]
+    command = ["evaluate.py", "rooms", str(photos), "--reference", str(photos), "--run", str(filled)]
     monkeypatch.setattr(sys, "argv", command)
     evaluate.main()
     table = capsys.readouterr().out
