@@ -28,7 +28,11 @@ class RecreateOptions:
     """Options of ``recreate``."""
 
     output: Path | None = option(
-        None, "FILE", "File of the new picture.", "-o --output", show_default="OUT_again beside OUT"
+        None,
+        "FILE",
+        "File of the new picture, not its folder.",
+        "-o --output",
+        show_default="OUT_again beside OUT",
     )
     overwrite: bool = option(False, None, "Replace FILE if it exists.")
     force: bool = option(False, None, "Use the files given even if they have changed.")
@@ -100,7 +104,7 @@ def _make(
     from cinn_colorize.methods.recipe import recreate as follow
     from cinn_colorize.models import find_weights
 
-    claim([output], options.overwrite, "another -o")
+    claim([output], options.overwrite, "another file (not folder) with -o")
     common.check_engine(options.engine, options.device, recipe.precision)
     network = options.device, recipe.precision, recipe.guidance, recipe.method.encodes, options.engine
     file, digest = find_weights(recipe.model, options.weights)
