@@ -309,8 +309,16 @@ def test_the_command_and_its_recipe(run, tmp_path):
         (["--hint", "120,10,#aa2832"], 1, "120,10,#aa2832 lies outside its 120x80 pixels"),
         (["--hint", "10,red"], 2, "'10,red' is not a hint; write x,y,color"),
         (["--hint", "10,10,rod"], 2, "'rod' in the hint '10,10,rod' is not a colour"),
-        (["--hint", "10,10,#aa2832", "--rank", "typical"], 2, "--rank, --pick and --white-balance exclude --hint"),
-        (["--hint", "10,10,#aa2832", "--like", "3"], 2, "--like, --rank, --pick and --white-balance exclude --hint"),
+        (
+            ["--hint", "10,10,#aa2832", "--rank", "typical"],
+            2,
+            "--rank, --pick and --white-balance exclude --hint",
+        ),
+        (
+            ["--hint", "10,10,#aa2832", "--like", "3"],
+            2,
+            "--like, --rank, --pick and --white-balance exclude --hint",
+        ),
         (["again.png", "--hint", "10,10,#aa2832"], 2, "hints apply to one photo"),
         (["--hints", "missing.png"], 1, "missing.png: no such file of hints"),
         (["--hints", "text.png"], 1, "text.png: hints cannot be read: not a picture in a known format"),
