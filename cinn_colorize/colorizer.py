@@ -22,12 +22,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex, TypeAlias, TypeVar
 
-import numpy as np
-
 from cinn_colorize import __version__
 from cinn_colorize.engines.interface import Network
 from cinn_colorize.engines.interface import NetworkInput as NetworkInput
-from cinn_colorize.imaging.light import balanced, light_of
+from cinn_colorize.imaging.light import shown
 from cinn_colorize.imaging.options import Box, HintReach, Rendering, Upsampling
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.imaging.reading import PhotoSource
@@ -145,8 +143,8 @@ class BaseColorizer:
             ValueError: an argument is out of range, or there are hints and ``like``, ``pick`` or
                 ``white_balance``.
         """
-        shown: dict[str, Any] = {"saturation": saturation, "white_balance": white_balance}
-        rendering = Rendering(_one_of(Upsampling, upsampling, "upsampling"), **shown)
+        numbers: dict[str, Any] = {"saturation": saturation, "white_balance": white_balance}
+        rendering = Rendering(_one_of(Upsampling, upsampling, "upsampling"), **numbers)
         reach = _one_of(HintReach, hint_reach, "hint_reach")
         drawn: dict[str, Any] = {"number": n, "temperature": temperature, "seed": seed, "like": like}
         drawn |= {"pick": pick, "hint": hints, "strokes": strokes, "hint_reach": reach}
@@ -188,11 +186,7 @@ class BaseColorizer:
             check_colors(f"{photo.name}, seed {sample.seed}", sample.ab)
             height, width = sample.ab.shape[1:]
             guide = photo.luminance(GUIDE_SCALE * height, GUIDE_SCALE * width)
-            ab = sample.ab
-            if rendering.white_balance:
-                L = photo.luminance(height, width)
-                ab = balanced(L, ab, light_of(L, ab), rendering.white_balance)
-            ab = np.float32(rendering.saturation) * ab
+            ab = shown(guide, sample.ab, rendering)
             upsamplers.append(Upsampler(ab, guide, photo.inside.size, rendering.upsampling))
         pictures = photo.compose(upsamplers)
         return [

@@ -13,6 +13,7 @@ from cinn_colorize.colorizer import BaseColorizer, ConditionedPhoto, NetworkInpu
 from cinn_colorize.film.along import colours_along_motion
 from cinn_colorize.film.motion import Frame, lightness_of
 from cinn_colorize.imaging.color import Floats
+from cinn_colorize.imaging.light import light_of
 from cinn_colorize.latents.levels import SomeLevels
 from cinn_colorize.methods.conditioned import drawn_alike
 from cinn_colorize.methods.samples import medoids
@@ -37,6 +38,14 @@ def conditioned(colorizer: BaseColorizer, frame: Frame) -> ConditionedPhoto:
     size = colorizer.info.luminance_size
     L = cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA)
     return colorizer.condition(NetworkInput(lightness_of(L)))
+
+
+def lights(
+    colorizer: BaseColorizer, frame: Frame, seeds: range, temperature: SomeLevels | None
+) -> list[Floats]:
+    """Return the colour of the light that each sample of a frame assumes, see :mod:`.imaging.light`."""
+    (drawn,) = drawing(colorizer, seeds, temperature)([frame])
+    return [light_of(lightness_of(frame), ab) for ab in drawn]
 
 
 def typical_seed(

@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 
 from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.errors import FilmError
-from cinn_colorize.film.drawing import drawing, shot_colours
-from cinn_colorize.film.motion import SIZE, Frame
+from cinn_colorize.film.drawing import drawing, lights, shot_colours
+from cinn_colorize.film.motion import SIZE, Frame, lightness_of
 from cinn_colorize.film.planes import Coding, lightness_bytes
 from cinn_colorize.film.render import Renderer
 from cinn_colorize.film.shots import find_shots
 from cinn_colorize.film.waiting import Stored
 from cinn_colorize.imaging import color
 from cinn_colorize.imaging.color import Pixels
-from cinn_colorize.imaging.options import Box
+from cinn_colorize.imaging.light import shown
+from cinn_colorize.imaging.options import Box, Rendering
 from cinn_colorize.latents.levels import SomeLevels
 
 _CODING = Coding(5, is_full=True)
@@ -32,6 +33,7 @@ def colorize_film(
     seed: int = 0,
     temperature: SomeLevels | None = None,
     saturation: float = 1.0,
+    white_balance: float = 0.0,
 ) -> Iterator[NDArray[np.uint8]]:
     """Colorize the frames of a film.
 
@@ -47,6 +49,7 @@ def colorize_film(
         seed: seed of the colours, the same for all shots.
         temperature: see :meth:`BaseColorizer.colorize`.
         saturation: factor on the chroma, 0 to 2.
+        white_balance: share of the light's tint that is taken out, 0 to 1; found once a shot.
 
     Yields:
         (H, W, 3) sRGB, uint8, one for each frame, with its L*.
@@ -54,7 +57,8 @@ def colorize_film(
     Raises:
         FilmError: a frame has another type or size than the first one.
     """
-    draw = drawing(colorizer, range(seed, seed + 1), temperature)
+    seeds, rendering = range(seed, seed + 1), Rendering(saturation=saturation, white_balance=white_balance)
+    draw = drawing(colorizer, seeds, temperature)
     with TemporaryFile() as file:
         grays = Stored(file, np.uint8)
         for shot in find_shots(map(_seen, _taken(frames, grays))):
@@ -62,9 +66,14 @@ def colorize_film(
             colours = shot_colours((_seen(grays[t]) for t in numbers), draw)
             height, width = grays[shot.start].shape
             renderer = Renderer(_CODING, (height, width), Box(0, 0, width, height), (1, 1))
+            light = None
+            if white_balance:
+                middle = _seen(grays[numbers[len(numbers) // 2]])
+                (light,) = lights(colorizer, middle, seeds, temperature)
             for t, (ab,) in zip(numbers, colours, strict=True):
-                gray = grays[t]
-                y, cb, cr = renderer.render(gray, _seen(gray), np.float32(saturation) * ab)
+                L = _seen(gray := grays[t])
+                ab = shown(lightness_of(L), ab, rendering, light)
+                y, cb, cr = renderer.render(gray, L, ab)
                 yield np.asarray(cv2.cvtColor(np.dstack([y, cr, cb]), cv2.COLOR_YCrCb2RGB), np.uint8)
                 del grays[t]
 

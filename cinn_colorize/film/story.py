@@ -19,15 +19,25 @@ from PIL import Image
 
 from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.errors import FilmError
-from cinn_colorize.film.drawing import LAP, WINDOW, conditioned, drawing, shot_colours, typical_seed
+from cinn_colorize.film.drawing import (
+    LAP,
+    WINDOW,
+    Draw,
+    conditioned,
+    drawing,
+    lights,
+    shot_colours,
+    typical_seed,
+)
 from cinn_colorize.film.motion import Frame, lightness_of
-from cinn_colorize.film.reading import FilmReader
+from cinn_colorize.film.reading import DecodedFrame, FilmReader
 from cinn_colorize.film.render import Renderer
 from cinn_colorize.film.shots import Shot, find_shots
 from cinn_colorize.film.waiting import prefetched
 from cinn_colorize.film.writing import FilmWriter
 from cinn_colorize.imaging import color
 from cinn_colorize.imaging.color import Floats
+from cinn_colorize.imaging.light import shown
 from cinn_colorize.imaging.picture import fitted
 from cinn_colorize.imaging.upsampling import Upsampler
 from cinn_colorize.methods.base import SampleMethod
@@ -131,47 +141,46 @@ def colorize_part(
     renderer = Renderer(facts.coding, facts.size, film.box, cell, facts.turns)
     first = least + (seed if part.shot.seed is None else part.shot.seed)
     seeds = range(first, first + max(writers) - least + 1)
-    colours = _colours(film, part, done, seeds, method, colorizer, count)
+    temperature = method.temperature if part.shot.temperature is None else part.shot.temperature
+    colours = _colours(film, part, done, drawing(colorizer, seeds, temperature), count)
+    light: Sequence[Floats | None] = [None] * len(seeds)
+    if method.rendering.white_balance and not part.shot.gray:
+        light = lights(colorizer, part.middle(film), seeds, temperature)
+
+    def planes(frame: DecodedFrame, ab: Floats | None, k: int) -> Any:
+        if ab is not None:
+            ab = shown(lightness_of(frame.L), ab[k], method.rendering, light[k])
+        return renderer.render(frame.luma, frame.L, ab)
 
     def rendered(segment: tuple[int, int | None]) -> Iterator[tuple[int, dict[int, Any]]]:
         pts, ab = -1, None
         for frame in film.frames(*segment):
             while pts < frame.pts:  # in a damaged film, one reading may find more frames than another
                 pts, ab = next(colours, (frame.pts, ab))
-            own = {k: None if ab is None else ab[k - least] for k in writers}
-            yield frame.pts, {k: renderer.render(frame.luma, frame.L, own[k]) for k in writers}
+            yield frame.pts, {k: planes(frame, ab, k - least) for k in writers}
 
     for segment in segments[done:]:
         with ExitStack() as stack:
             writes = {k: stack.enter_context(one.segment(*segment)) for k, one in writers.items()}
-            for pts, planes in prefetched(rendered(segment), 4):
+            for pts, of_writers in prefetched(rendered(segment), 4):
                 for k, write in writes.items():
-                    write(pts, planes[k])
+                    write(pts, of_writers[k])
                 count(RENDERED)
 
 
 def _colours(
-    film: FilmReader,
-    part: Part,
-    done: int,
-    seeds: range,
-    method: SampleMethod,
-    colorizer: BaseColorizer,
-    count: Count,
+    film: FilmReader, part: Part, done: int, draw: Draw, count: Count
 ) -> Iterator[tuple[int, Floats | None]]:
     """Yield time stamps and ab (N, 2, 128, 128) of the frames of a shot, without its first segments."""
-    shot, before = part.shot, LAP if done else 0
+    before = LAP if done else 0
     start, stamps = part.times[done * WINDOW - before], list[int]()
     L = _seen(film, start, part.end, stamps, count, DRAWN)
-    if shot.gray:
+    if part.shot.gray:
         for _ in L:
             yield stamps[-1], None
         return
-    temperature = method.temperature if shot.temperature is None else shot.temperature
-    draw = drawing(colorizer, seeds, temperature)
-    saturation = np.float32(method.rendering.saturation)
     for k, ab in enumerate(shot_colours(L, draw, before), before):
-        yield stamps[k], saturation * ab
+        yield stamps[k], ab
 
 
 def sheet_row(film: FilmReader, part: Part, method: SampleMethod, colorizer: BaseColorizer) -> list[Tile]:
@@ -184,7 +193,7 @@ def sheet_row(film: FilmReader, part: Part, method: SampleMethod, colorizer: Bas
     second = (part.times[0] - film.facts.start) * film.facts.time_base
     colours = [(np.zeros((2, *size), np.float32), f"{second // 60:02d}:{float(second % 60):04.1f}")]
     for sample in conditioned(colorizer, seen).sample(method.number, method.temperature, method.seed):
-        ab = np.float32(method.rendering.saturation) * sample.ab
+        ab = shown(lightness_of(seen), sample.ab, method.rendering)
         wide = Upsampler(ab, lightness_of(seen), size).rows(0, size[0], L)
         colours.append((wide, f"seed {sample.seed}"))
     return [(Image.fromarray(color.compose(L, ab, depth=8)), label) for ab, label in colours]

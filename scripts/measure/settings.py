@@ -34,9 +34,10 @@ from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation import KidLite0
 from cinn_colorize.evaluation.bootstrap import Statistics, difference, estimate
 from cinn_colorize.evaluation.metrics import color_statistics, exploding, limited, picture_statistics
-from cinn_colorize.evaluation.photos import block_means, read_square, to_rgb
+from cinn_colorize.evaluation.photos import read_square, to_rgb
 from cinn_colorize.imaging.color import Floats
-from cinn_colorize.imaging.light import balanced, light_of
+from cinn_colorize.imaging.light import shown
+from cinn_colorize.imaging.options import Rendering
 from cinn_colorize.latents.levels import PerLevel, parse_levels
 from cinn_colorize.models import load_model
 
@@ -77,11 +78,10 @@ class Settings(dict[str, Setting]):
     def drawn(self, seen: NetworkInput, i: int) -> Iterator[tuple[str, Floats]]:
         """Yield ab (N, 2, 64, 64) of photo i by setting."""
         conditioned = {guidance: c.condition(seen).whole for guidance, c in self.colorizers.items()}
-        L = block_means(seen.square, 64)
         for text, setting in self.items():
             samples = conditioned[setting.guidance].sample(SAMPLES, setting.temperature, SAMPLES * i)
-            drawn = (balanced(L, s.ab, light_of(L, s.ab), setting.white_balance) for s in samples)
-            yield text, np.float32(setting.saturation) * np.stack([*drawn])
+            rendering = Rendering(saturation=setting.saturation, white_balance=setting.white_balance)
+            yield text, np.stack([shown(seen.square, sample.ab, rendering) for sample in samples])
 
 
 @ending_in_a_line

@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 
 from cinn_colorize.imaging.color import linear_from_lab, linear_to_lab
-from cinn_colorize.imaging.light import balanced, light_of
+from cinn_colorize.imaging.light import light_of, shown
+from cinn_colorize.imaging.options import Rendering
 
 LIGHT = np.array([1.2, 1.0, 0.8], np.float32)
+
+
+def balanced(L, ab, light, share):
+    return shown(L, ab, Rendering(white_balance=share), light)
 
 
 @pytest.fixture
