@@ -19,10 +19,10 @@ from cinn_colorize.data.sources import find_photos
 from cinn_colorize.flow import AffineCoupling, ConvSubnet, HaarDownsampling, OrthogonalMixing, Sequence
 from cinn_colorize.models.base import ConditionalFlow
 from cinn_colorize.training.crops import Crops, batches, for_network
-from cinn_colorize.training.logs import Logs
 from cinn_colorize.training.loop import train
 from cinn_colorize.training.objective import add_noise
 from cinn_colorize.training.processes import processes
+from cinn_colorize.training.run import Logs
 from cinn_colorize.training.run_options import RunOptions
 from cinn_colorize.training.task import FlowTask, TrainingConfig
 

@@ -249,7 +249,7 @@ def _run_options(
 
 def _kept(run: Path, total: int) -> str:
     """Return the line on what a stopped run keeps, and how to continue."""
-    from cinn_colorize.training.checkpoint import checkpoints, position
+    from cinn_colorize.training.state import checkpoints, position
 
     for newest in checkpoints(run)[:1]:
         return (

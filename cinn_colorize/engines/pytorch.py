@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, SupportsFloat, SupportsIndex, TypeVar
+from typing import Any, SupportsFloat, SupportsIndex, TypeVar
 
 import numpy as np
 import torch
@@ -21,10 +21,7 @@ from cinn_colorize.imaging.options import Precision, whole_number
 from cinn_colorize.latents.latent import Latent, Shapes
 from cinn_colorize.latents.noise import Floats, LatentLevels
 from cinn_colorize.models import MODELS, Loaded, PhotoModelInfo, loaded_from
-from cinn_colorize.models.base import joined, one_thread
-
-if TYPE_CHECKING:
-    from cinn_colorize.models.base import Condition, ConditionalFlow
+from cinn_colorize.models.base import ConditionalFlow, expanded, joined, one_thread
 
 T = TypeVar("T")
 Module = TypeVar("Module", bound=nn.Module)
@@ -77,7 +74,7 @@ class TorchNetwork:
         self._size, self._half, self._guidance = luminance_size, half, guidance
         self._chunk, self._scale = chunk or _CHUNK[device.type], model.config.chroma_scale
 
-    def condition(self, L: Floats) -> Condition:
+    def condition(self, L: Floats) -> Any:
         """See :meth:`Network.condition`; L* of a multiple of the model's size is reduced by area means."""
         size = self._size
         if L.ndim != 2 or L.shape[0] != L.shape[1] or L.shape[0] % size or not L.size:
@@ -94,7 +91,7 @@ class TorchNetwork:
         """See :attr:`Network.coarse_size`."""
         return self.model.coarse_size
 
-    def coarse(self, latents: LatentLevels, conditions: Sequence[Condition]) -> Coarse:
+    def coarse(self, latents: LatentLevels, conditions: Sequence[Any]) -> Coarse:
         """See :meth:`Network.coarse`."""
         coarsest = min(latents)
         conditions = [*conditions] * (len(latents[coarsest]) // len(conditions))
@@ -110,7 +107,7 @@ class TorchNetwork:
         return Coarse(torch.cat(ab)[: len(latent)].numpy(), log_prob.double().numpy())
 
     def decode(
-        self, latents: LatentLevels, condition: Condition, coarse: Coarse | None = None
+        self, latents: LatentLevels, condition: Any, coarse: Coarse | None = None
     ) -> tuple[Floats, NDArray[np.float64]]:
         """See :meth:`Network.decode`."""
         latent, chunk = Latent.from_arrays(latents), self._chunk
@@ -119,7 +116,7 @@ class TorchNetwork:
             coarse_ab, of_coarse = coarse or self.coarse(latents, [condition])
             begun = torch.as_tensor(coarse_ab) / self._scale, torch.zeros(len(latent))
             latent = Latent({r: z for r, z in latent.levels.items() if r != min(latent.levels)})
-        of_chunk = condition.expand(chunk)
+        of_chunk = expanded(condition, chunk)
         ab, log_prob = [], []
         for part in _slices(len(latent), chunk):
             levels = {r: self._filled(z[part], chunk) for r, z in latent.levels.items()}
@@ -132,16 +129,16 @@ class TorchNetwork:
             log_prob.append(code.log_prob() - log_det[: len(code)] + self._rescaling)
         return torch.cat(ab).numpy(), torch.cat(log_prob).double().numpy() + of_coarse
 
-    def encode(self, ab: Floats, condition: Condition) -> LatentLevels:
+    def encode(self, ab: Floats, condition: Any) -> LatentLevels:
         """See :meth:`Network.encode`."""
         return self._encoded(ab, condition)[0].arrays()
 
-    def log_prob(self, ab: Floats, condition: Condition) -> float:
+    def log_prob(self, ab: Floats, condition: Any) -> float:
         """See :meth:`Network.log_prob`."""
         latent, log_det = self._encoded(ab, self.model.guided(condition, 0.0))
         return float(latent.log_prob() + log_det) + self._rescaling
 
-    def _encoded(self, ab: Floats, condition: Condition) -> tuple[Latent, Tensor]:
+    def _encoded(self, ab: Floats, condition: Any) -> tuple[Latent, Tensor]:
         """Compute f: the latent code, and the log-det (1,)."""
         x = torch.as_tensor(ab)[None] / self._scale
         with self.inference():

@@ -4,12 +4,12 @@ from cinn_colorize.evaluation.bootstrap import Estimate as Estimate
 from cinn_colorize.evaluation.calibration import Calibration as Calibration
 from cinn_colorize.evaluation.calibration import calibration_plot as calibration_plot
 from cinn_colorize.evaluation.evaluator import evaluate as evaluate
+from cinn_colorize.evaluation.evaluator import mean_nll as mean_nll
+from cinn_colorize.evaluation.evaluator import nll_by_level as nll_by_level
 from cinn_colorize.evaluation.given import DrawnBy as DrawnBy
 from cinn_colorize.evaluation.given import Earlier as Earlier
 from cinn_colorize.evaluation.given import read_earlier as read_earlier
 from cinn_colorize.evaluation.given import read_subsets as read_subsets
-from cinn_colorize.evaluation.likelihood import mean_nll as mean_nll
-from cinn_colorize.evaluation.likelihood import nll_by_level as nll_by_level
 from cinn_colorize.evaluation.realism import Fid as Fid
 from cinn_colorize.evaluation.realism import KidLite0 as KidLite0
 from cinn_colorize.evaluation.realism import Measure as Measure

@@ -29,7 +29,7 @@ from cinn_colorize.evaluation.given import malformed, names_none, read_column
 from cinn_colorize.evaluation.photos import Doubles, Square, read_square
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.color import Floats
-from cinn_colorize.models.conditioning import backbone, pretrained
+from cinn_colorize.models.conditioning import backbone
 
 Progress = Callable[[int, int], None]
 
@@ -50,7 +50,7 @@ class _Lite0:
     """EfficientNet-Lite0 on pictures in RGB at 256 px, which it sees as 2 RGB - 1."""
 
     def __init__(self, device: torch.device) -> None:
-        state = pretrained.LITE0.state()
+        state = backbone.PRETRAINED_LITE0.state()
         network = backbone.EfficientNetLite(backbone.LITE0)
         network.load_pretrained(state)
         self._network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

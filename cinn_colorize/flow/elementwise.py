@@ -18,10 +18,8 @@ class SinhMap(Transform[Tensor]):
         x = m + exp(s) / w * (S(w z + asinh k) - k),   S(u) = sinh(u) within +-knee, its tangent beyond
 
     After the sinh-arcsinh distributions of Jones and Pewsey (2009, https://doi.org/10.1093/biomet/asp053);
-    with tangents, as likely samples explode far less.
-
-    Args:
-        knee: argument at which the sinh becomes linear; above asinh of the largest skew, so 1.5 or more.
+    with tangents, as likely samples explode far less. The knee lies above asinh of the largest skew, so at
+    1.5 or more.
     """
 
     PARAMETERS = 4  # condition channels per value
@@ -38,7 +36,6 @@ class SinhMap(Transform[Tensor]):
         return location, log_scale, skew, 0.05 + torch.sigmoid(tail - 1)
 
     def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute z and the log-det (N,) of x (N, C, H, W) given a condition (N, 4 C, H, W)."""
         location, log_scale, skew, tail = self._unpack(condition.to(x.dtype))
         v = tail * (x - location) * torch.exp(-log_scale) + skew
         inner = v.clamp(-self.edge, self.edge)
@@ -47,7 +44,6 @@ class SinhMap(Transform[Tensor]):
         return z, log_det.flatten(1).sum(1)
 
     def inverse(self, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute x and the log-det (N,) of z (N, C, H, W) given a condition (N, 4 C, H, W)."""
         location, log_scale, skew, tail = self._unpack(condition.to(z.dtype))
         u = tail * z + torch.asinh(skew)
         bounded = u.clamp(-self.knee, self.knee)

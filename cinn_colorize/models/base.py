@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +16,6 @@ from cinn_colorize.models.architecture import read
 
 T = TypeVar("T")
 _limiting = threading.RLock()
-
-
-class Condition(Protocol):
-    """What a model computes once from its condition, in whatever form."""
-
-    def expand(self, n: int) -> Any:
-        """Return views of a single condition (N = 1) for n samples."""
 
 
 def expanded(condition: T, n: int) -> T:
@@ -79,8 +72,7 @@ class ConditionalFlow(nn.Module):
     def guided(self, condition: Any, weight: float) -> Any:
         """Return a condition that is followed more closely than the data do, by a weight of guidance.
 
-        Raises:
-            ValueError: the model cannot be guided.
+        ValueError if the model cannot be guided.
         """
         if weight:
             raise ValueError(f"these weights of {self.name} cannot be guided; guidance must be 0")
@@ -97,9 +89,8 @@ class ConditionalFlow(nn.Module):
     def begin(self, latents: Mapping[int, Tensor], condition: Any) -> tuple[Tensor, ...]:
         """Compute the sequential part of g, which takes hardly longer for several samples than for one.
 
-        Returns:
-            x averaged to ``coarse_size``, (N, C, s, s), and the log-det (N,) for :meth:`finish`; nothing if g
-            has no such part.
+        It is x averaged to ``coarse_size``, (N, C, s, s), and the log-det (N,) for :meth:`finish`; nothing if
+        g has no such part.
         """
         return ()
 

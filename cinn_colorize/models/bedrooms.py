@@ -118,7 +118,6 @@ class BedroomsStage(Stage):
         self.flow, self.heads = Sequence(maps), nn.ModuleList(heads)
 
     def prepare(self, features: Tensor) -> Parts:
-        """Compute the outputs of the heads, one tensor per subnetwork."""
         return tuple(part for head in self.heads for part in head(features).chunk(2, dim=1))
 
 

@@ -213,6 +213,5 @@ class ImagenetVgg(StagedFlow):
         return self
 
     def condition(self, c: Tensor) -> StageConditions:
-        """Compute once per photo what all its samples share, of L* (N, 1, 256, 256)."""
         features = self.network(c / 50 - 1)
         return StageConditions({r: self.stages[r].prepare(features) for r in self.config.stages})

@@ -39,7 +39,7 @@ from cinn_colorize.flow import (
     Transform,
     haar,
 )
-from cinn_colorize.models.base import PhotoFlow, expanded
+from cinn_colorize.models.base import PhotoFlow
 from cinn_colorize.models.conditioning import (
     ChromaBounds,
     EfficientNetLite2,
@@ -65,10 +65,6 @@ class Condition(NamedTuple):
     luminance: dict[int, Tensor]  # by resolution, (N, 1, r, r), scaled to [-1, 1]
     gamut: dict[int, Interval]  # by resolution, bounds (N, 2, r, r) of x
 
-    def expand(self, n: int) -> Condition:
-        """Return views for n samples of the one photo inside (N = 1)."""
-        return expanded(self, n)
-
 
 class CoarseCondition(NamedTuple):
     """What the coarse level keeps of a photo, for each pass: features, (N, width, 8, 8)."""
@@ -81,7 +77,7 @@ class CoarseCondition(NamedTuple):
 class CoarseLevel(nn.Module):
     """p(colours at 16 px | L, features) as an autoregressive flow over squares of 2x2 pixels.
 
-    ``features`` are the channels of the pyramid by resolution.
+    ``features`` are the channels of the pyramid by resolution, as for :class:`Level`.
     """
 
     def __init__(self, config: NaturalConfig, features: Mapping[int, int]) -> None:
@@ -150,10 +146,7 @@ def level_flow(r: int, channels: int, config: NaturalConfig) -> Sequence:
 
 
 class Level(nn.Module):
-    """p(details at r | colours at r, L, features) as a flow, and the head that conditions it.
-
-    ``features`` are the channels of the pyramid by resolution.
-    """
+    """p(details at r | colours at r, L, features) as a flow, and the head that conditions it."""
 
     def __init__(
         self,
@@ -197,8 +190,7 @@ class Level(nn.Module):
     def conditions(self, prepared: Any, coarser: Tensor) -> list[Any]:
         """List one condition for each map of the flow."""
         for_map, for_subnets = self.head(prepared, coarser)
-        pairs = zip(for_subnets[::2], for_subnets[1::2], strict=True)
-        return [for_map, *self.flow.coupling_conditions(pairs)[1:]]
+        return [for_map, *self.flow.coupling_conditions(for_subnets)[1:]]
 
 
 class Natural(PhotoFlow):
@@ -294,7 +286,6 @@ class Natural(PhotoFlow):
         return Condition(prepared, luminance, gamut)
 
     def guided(self, condition: Condition, weight: float) -> Condition:
-        """See :meth:`ConditionalFlow.guided`."""
         coarse = condition.prepared[COARSE]._replace(guidance=weight)
         return condition._replace(prepared=condition.prepared | {COARSE: coarse})
 
@@ -305,7 +296,6 @@ class Natural(PhotoFlow):
         return Interval((lower - margin) / scale, (upper + margin) / scale)
 
     def forward(self, x: Tensor, condition: Condition) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-        """Compute f(x; c): latents (N, C, r, r) and log-dets (N,) by level, whose sum is the log-det of f."""
         latents, log_dets = {}, {}
         for r in self.resolutions:
             if r in condition.prepared:
@@ -319,7 +309,6 @@ class Natural(PhotoFlow):
     def inverse(
         self, latents: Mapping[int, Tensor], condition: Condition
     ) -> tuple[Tensor, dict[int, Tensor]]:
-        """Compute g(z; c): x (N, 2, 64, 64), and the log-dets (N,) of g by level."""
         return self.finish(latents, condition, self.begin(latents, condition))
 
     def begin(self, latents: Mapping[int, Tensor], condition: Condition) -> tuple[Tensor, ...]:
@@ -329,7 +318,6 @@ class Natural(PhotoFlow):
     def finish(
         self, latents: Mapping[int, Tensor], condition: Condition, begun: tuple[Tensor, ...]
     ) -> tuple[Tensor, dict[int, Tensor]]:
-        """See :meth:`ConditionalFlow.finish`."""
         x, log_det = begun or self.begin(latents, condition)
         log_dets = {COARSE: log_det}
         for r in reversed(self.resolutions):

@@ -29,9 +29,7 @@ class ModelInfo:
     def guidance_of(self, value: SupportsFloat | None) -> float:
         """Return the guidance that a value asks for, None for the default.
 
-        Raises:
-            TypeError: the value is no number.
-            ValueError: it is out of range, or the model cannot be guided.
+        TypeError if the value is no number, ValueError if it is out of range or the model cannot be guided.
         """
         if value is None:
             return self.guidance or 0.0

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from cinn_colorize.flow import MultiScaleFlow, Sequence, Transform
-from cinn_colorize.models.base import PhotoFlow, expanded
+from cinn_colorize.models.base import PhotoFlow
 
 Parts = tuple[Tensor, ...]  # the condition's part of the first layer of each subnetwork
 
@@ -17,10 +17,6 @@ class StageConditions(NamedTuple):
     """The condition's part of the first layers of all subnetworks, by stage."""
 
     parts: dict[int, Parts]
-
-    def expand(self, n: int) -> StageConditions:
-        """Return views of the condition of one photo (N = 1) for n samples."""
-        return expanded(self, n)
 
 
 class Stage(Transform[Parts]):
@@ -32,16 +28,11 @@ class Stage(Transform[Parts]):
         """Compute the condition from features of the photo, (N, C, H, W), or (N, C) for the vector."""
         raise NotImplementedError
 
-    def _conditions(self, parts: Parts) -> list[Any]:
-        return self.flow.coupling_conditions(zip(parts[::2], parts[1::2], strict=True))
-
     def forward(self, x: Tensor, condition: Parts) -> tuple[Tensor, Tensor]:
-        """Map x (N, C, H, W), or (N, C), through the flow."""
-        return self.flow(x, self._conditions(condition))
+        return self.flow(x, self.flow.coupling_conditions(condition))
 
     def inverse(self, z: Tensor, condition: Parts) -> tuple[Tensor, Tensor]:
-        """Map z back through the flow."""
-        return self.flow.inverse(z, self._conditions(condition))
+        return self.flow.inverse(z, self.flow.coupling_conditions(condition))
 
 
 class StagedFlow(PhotoFlow):
@@ -50,11 +41,9 @@ class StagedFlow(PhotoFlow):
     stages: MultiScaleFlow[Any]
 
     def forward(self, x: Tensor, condition: StageConditions) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-        """See :meth:`ConditionalFlow.forward`."""
         return self.stages(x, condition.parts)
 
     def inverse(
         self, latents: Mapping[int, Tensor], condition: StageConditions
     ) -> tuple[Tensor, dict[int, Tensor]]:
-        """See :meth:`ConditionalFlow.inverse`."""
         return self.stages.inverse(latents, condition.parts)

@@ -62,10 +62,7 @@ def load_model(name: str = DEFAULT, source: str | os.PathLike[str] | None = None
 def loaded_from(model: str | Loaded, source: str | os.PathLike[str] | None = None) -> Loaded:
     """Return a loaded model, or load one by :func:`load_model`.
 
-    Raises:
-        WeightsError: the weights cannot be found or used.
-        TypeError: the model is neither a name nor a loaded one.
-        ValueError: there are weights beside a loaded model.
+    ValueError if there are weights beside a loaded model, TypeError if the model is neither that nor a name.
     """
     if isinstance(model, Loaded):
         if source is not None:
@@ -80,8 +77,7 @@ def loaded_from(model: str | Loaded, source: str | os.PathLike[str] | None = Non
 def find_weights(name: str = DEFAULT, source: str | os.PathLike[str] | None = None) -> tuple[Path, str]:
     """Return path and SHA-256 of the file that :func:`load_model` would load, downloaded if necessary.
 
-    Raises:
-        WeightsError: the model is unknown, or the weights cannot be found or fetched, or are damaged.
+    WeightsError if the model is unknown, or the weights cannot be found or fetched, or are damaged.
     """
     if name not in MODELS:
         raise WeightsError(f"{name}: unknown model; choose {', '.join(MODELS)}")
@@ -94,8 +90,7 @@ def find_weights(name: str = DEFAULT, source: str | os.PathLike[str] | None = No
 def own_weights(info: ModelInfo) -> Path:
     """Find and verify a model's own weights: those of this installation, or else those of the hub.
 
-    Raises:
-        WeightsError: no weights are published, or they cannot be found or fetched, or are damaged.
+    WeightsError if none are published, or they cannot be found or fetched, or are damaged.
     """
     if info.sha256 is None:
         advice = "train the model and pass the file with --weights"

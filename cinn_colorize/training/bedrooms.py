@@ -13,7 +13,6 @@ from torch import Tensor
 from cinn_colorize.data.sources import LmdbPhotos, Source, find_photos, is_lmdb
 from cinn_colorize.errors import DataError
 from cinn_colorize.models.bedrooms import SIZE, Bedrooms, BedroomsConfig
-from cinn_colorize.training.ablation import initialise_as_torch, without
 from cinn_colorize.training.choices import ABLATIONS, Dataset
 from cinn_colorize.training.crops import Batch, Loading, Parts, Prepare, for_network
 from cinn_colorize.training.objective import Noise, add_noise
@@ -52,11 +51,7 @@ class BedroomsTask(PhotoTask[Bedrooms]):
     ablations = ABLATIONS[Dataset.lsun]
 
     def initial_model(self) -> Bedrooms:
-        """Build the default architecture."""
-        model = Bedrooms(without(BedroomsConfig.default(), self.ablate))
-        if "initialisation" in self.ablate:
-            initialise_as_torch(model)
-        return model
+        return self.built(Bedrooms, BedroomsConfig.default())
 
     def learning(self, model: Bedrooms, config: BedroomsTraining) -> Groups:
         """Return all parameters, without those of the network if it is not to learn."""

@@ -15,7 +15,7 @@ the weights: a depthwise convolution's gradient takes most of a step on a CPU. B
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,15 +31,20 @@ from cinn_colorize.data.sources import Source
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.files import tensorfile
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.models.conditioning import pretrained
-from cinn_colorize.models.conditioning.backbone import FEATURES, Classifier, EfficientNetLite2, gray_input
-from cinn_colorize.models.conditioning.bins import ColorBins, rarity
+from cinn_colorize.models.conditioning.backbone import (
+    FEATURES,
+    PRETRAINED_LITE2,
+    Classifier,
+    EfficientNetLite2,
+    gray_input,
+)
+from cinn_colorize.models.conditioning.gamut import ColorBins, rarity
 from cinn_colorize.models.conditioning.layers import conv
 from cinn_colorize.training.choices import Stage
-from cinn_colorize.training.crops import Batch, Crops, Loading, Parts, batches, squeezed
+from cinn_colorize.training.crops import Crops, Parts, Prepare, squeezed
 from cinn_colorize.training.objective import Noise
 from cinn_colorize.training.old_film import some_as_film
-from cinn_colorize.training.task import Groups, Task, TrainingConfig
+from cinn_colorize.training.task import CropsTask, Groups, TrainingConfig
 
 DISTILLED = (8, 16, 32)  # strides of the features that are distilled
 CHROMA_SCALE = 15.0  # of x = ab / 15, as in ``natural``
@@ -161,14 +166,14 @@ class GrayFeatures(nn.Module):
         self.head = ColorHead(len(ColorBins()))
 
 
-class FeaturesTask(Task[GrayFeatures]):
+class FeaturesTask(CropsTask[GrayFeatures]):
     """Adapt the backbone to gray photos; DataError if the pretrained one is not installed."""
 
-    model, stage, config = "backbone", Stage.features, FeaturesTraining
+    model, stage, config, compiled = "backbone", Stage.features, FeaturesTraining, "features"
 
     def __init__(self, photos: Sequence[Source], dev: Sequence[Source] = ()) -> None:
-        self.photos, self.dev, self.distinct = photos, dev, len(photos)
-        state = pretrained.LITE2.state()
+        super().__init__(photos, dev)
+        state = PRETRAINED_LITE2.state()
         original = EfficientNetLite2()
         original.load_pretrained(state)
         self.objective = Losses(original, Classifier(state)).requires_grad_(False).eval()
@@ -189,23 +194,18 @@ class FeaturesTask(Task[GrayFeatures]):
             parameter.requires_grad_(True)
         return [(pointwise, 1.0), (list(model.head.parameters()), config.head_rate)]
 
-    def compile(self) -> None:
-        """Compile the forward pass."""
-        self.features = torch.compile(self.features)  # type: ignore[method-assign]
-
     def features(self, model: GrayFeatures, L: Tensor) -> dict[int, Tensor]:
         """Compute the backbone's features of L* (N, 1, S, S), by stride."""
         return model.backbone(gray_input(L))
 
-    def batches(self, config: FeaturesTraining, start: int, loading: Loading) -> Generator[Batch]:
-        """Load L* (batch, 1, S, S), ab (batch, 2, S / 8, S / 8) and sRGB (batch, 3, S, S) of crops."""
-        crops = Crops(self.photos, config.seed, partial(small, size=config.size, films=config.films))
-        return batches(crops, start, config.photos, config.batch, loading)
+    def crop(self, config: FeaturesTraining) -> Prepare:
+        """Prepare L* (1, S, S), ab (2, S / 8, S / 8) and sRGB (3, S, S)."""
+        return partial(small, size=config.size, films=config.films)
 
     def losses(
         self, model: GrayFeatures, batch: Parts, config: Any, noise: Noise, precision: torch.dtype
     ) -> dict[str, Tensor]:
-        """See :meth:`Task.losses`; the figures are those of :class:`Losses`."""
+        """Compute the figures of :class:`Losses`."""
         L, ab, color = batch
         color = color[: math.ceil(config.distilled * len(color))]
         with torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
@@ -235,8 +235,7 @@ class FeaturesTask(Task[GrayFeatures]):
 
     def save(self, model: GrayFeatures, path: Path, training: dict[str, object]) -> None:
         """Write the backbone only, fp32."""
-        state = {name: tensor.contiguous() for name, tensor in model.backbone.state_dict().items()}
-        tensorfile.save(path, {"model": self.model, "training": training}, state)
+        tensorfile.save(path, {"model": self.model, "training": training}, model.backbone.state_dict())
 
     def _measure_photos(self, config: FeaturesTraining) -> None:
         """Estimate variances and rarities from crops that the run does not see."""

@@ -6,7 +6,7 @@ second trains the flow and its heads with that network frozen, and the third tra
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +20,13 @@ from cinn_colorize.errors import DataError, WeightsError
 from cinn_colorize.files import tensorfile
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.models import weights
-from cinn_colorize.models.conditioning.bins import ColorBins, rarity
+from cinn_colorize.models.conditioning.gamut import ColorBins, rarity
 from cinn_colorize.models.conditioning.vgg import WIDTHS, BinClassifier, VggNetwork
 from cinn_colorize.models.imagenet_vgg import PRESETS, ImagenetVgg
 from cinn_colorize.training.choices import Stage
-from cinn_colorize.training.crops import DEV, Batch, Crops, Loading, Parts, batches, to_network
+from cinn_colorize.training.crops import DEV, Crops, Parts, to_network
 from cinn_colorize.training.objective import Noise
-from cinn_colorize.training.task import Groups, PhotoTask, Task, TrainingConfig
+from cinn_colorize.training.task import CropsTask, Groups, PhotoTask, TrainingConfig
 
 DEV_PHOTOS = 500  # evenly chosen from ImageNet's 50,000 for validation, to evaluate a run on
 
@@ -83,19 +83,18 @@ class GrayToBins(nn.Module):
         return self.classifier(self.network(L / 50 - 1))
 
 
-class VggTask(Task[GrayToBins]):
+class VggTask(CropsTask[GrayToBins]):
     """Train the conditioning network of a preset to classify pixels into colour bins."""
 
-    model, stage, config = "vgg", Stage.features, VggTraining
+    model, stage, config, compiled = "vgg", Stage.features, VggTraining, "logits"
     evaluate_every = 400_000
 
     def __init__(self, photos: Sequence[Source], dev: Sequence[Source] = (), preset: str = "paper") -> None:
-        self.photos, self.dev, self.distinct, self.preset = photos, dev, len(photos), preset
-        self.bins = ColorBins()
+        super().__init__(photos, dev)
+        self.preset, self.bins = preset, ColorBins()
         self.rarity: Tensor | None = None
 
     def initial_model(self) -> GrayToBins:
-        """Build a new network."""
         return GrayToBins(PRESETS[self.preset]().network)
 
     def learning(self, model: GrayToBins, config: VggTraining) -> Groups:
@@ -109,14 +108,6 @@ class VggTask(Task[GrayToBins]):
         self.bins.to(device)
         return [(list(model.parameters()), 1.0)]
 
-    def compile(self) -> None:
-        """Compile the forward pass."""
-        self.logits = torch.compile(self.logits)  # type: ignore[method-assign]
-
-    def batches(self, config: VggTraining, start: int, loading: Loading) -> Generator[Batch]:
-        """Load L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops."""
-        return batches(Crops(self.photos, config.seed), start, config.photos, config.batch, loading)
-
     def logits(self, model: GrayToBins, L: Tensor) -> Tensor:
         """Compute the logits of all bins, (N, K, 64, 64)."""
         return model(L)
@@ -124,7 +115,7 @@ class VggTask(Task[GrayToBins]):
     def losses(
         self, model: GrayToBins, batch: Parts, config: VggTraining, noise: Noise, precision: torch.dtype
     ) -> dict[str, Tensor]:
-        """See :meth:`Task.losses`; the cross entropy with rare colours weighted up, nats per pixel."""
+        """Compute the cross entropy with rare colours weighted up, nats per pixel."""
         L, ab = batch
         with torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
             logits = self.logits(model, L)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import chain, islice
@@ -17,14 +17,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cinn_colorize.errors import DataError, PhotoError
-from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
 from cinn_colorize.training.choices import Precision
 from cinn_colorize.training.crops import Batch, Loading, Parts
 from cinn_colorize.training.objective import Noise
-from cinn_colorize.training.precision import choose_precision
-from cinn_colorize.training.reports import Meter
-from cinn_colorize.training.run_options import RunOptions
-from cinn_colorize.training.state import RunState, load_resumable
+from cinn_colorize.training.processes import choose_precision
+from cinn_colorize.training.run_options import Progress, RunOptions
+from cinn_colorize.training.state import RunState, load_newest, load_resumable, save_checkpoint
 from cinn_colorize.training.task import Model, Task, TrainingConfig
 
 log = logging.getLogger(__name__)
@@ -55,23 +53,22 @@ def train(
     """
     processes = options.processes
     state, step, is_new = _start(model, task, config, run, options)
-    meter = Meter(config.length, state.seen)
-    report = _Reports(meter, state, task, config, run, options, evaluate)
+    report = _Reports(state, task, config, run, options, evaluate)
     with closing(task.batches(config, state.seen, step.loading)) as batches:
         first = [*islice(batches, 1)]  # what cannot be learnt from is refused before anything is written
         if is_new:  # a run that diverges at once returns to this checkpoint
             processes.once(report.save)
         if not processes.rank:
             begin(state.seen)
+        report.begin()  # only now: the processes that load data take seconds to start
         for batch in chain(first, batches):
-            meter.start()
             found = step(batch)
             state.seen += config.batch
             if fault := state.judge(found.figures["loss"], found.norm):
                 log.warning("step at photo %d skipped: %s", state.seen, fault)
             else:
                 state.update()
-                meter.add(found.figures, found.norm)
+                report.add(found.figures, found.norm)
             if state.faults == 2:
                 state.go_back(processes.once(partial(load_newest, run)), fault)
             if not processes.rank:
@@ -85,11 +82,10 @@ def train(
 
 
 class _Reports:
-    """What the first process reports and writes while a run goes on."""
+    """Average figures over the good steps since the last report; report and write while a run goes on."""
 
     def __init__(
         self,
-        meter: Meter,
         state: RunState[Model],
         task: Task[Model],
         config: TrainingConfig,
@@ -97,24 +93,50 @@ class _Reports:
         options: RunOptions,
         evaluate: Callable[[Model, int], None],
     ) -> None:
-        self.meter, self.state, self.config, self.run, self.options = meter, state, config, run, options
+        self.state, self.config, self.run, self.options = state, config, run, options
         self.every = options.evaluate_every or task.evaluate_every
         self.evaluate = lambda: evaluate(state.averaged, state.seen)
-        self.saved_at = time.monotonic()
+        self.saved_at, self.is_new = time.monotonic(), True
+
+    def begin(self) -> None:
+        """Start the clock, and new averages."""
+        self.since, self.started_at, self.steps, self.norm = time.monotonic(), self.state.seen, 0, 0.0
+        self.figures: dict[str, float] = {}
+
+    def add(self, figures: Mapping[str, float], norm: float) -> None:
+        """Count a good step: its figures and its gradient norm."""
+        self.steps, self.norm = self.steps + 1, self.norm + norm
+        for name, value in figures.items():
+            self.figures[name] = self.figures.get(name, 0.0) + value
 
     def save(self) -> None:
         save_checkpoint(self.run, self.state.state_dict())
 
     def after_step(self, is_bad: bool) -> None:
         seen, ended = self.state.seen, self.state.seen >= self.config.photos
-        if ended or self.meter.is_due(self.options.report_seconds):
-            self.options.report(self.meter.progress(self.state))
+        if self.is_new or ended or time.monotonic() - self.since > self.options.report_seconds:
+            progress, self.is_new = self._progress(), False
+            self.begin()
+            self.options.report(progress)
         if not ended and seen % self.every < self.config.batch:
             _if_possible(self.evaluate)
         # Never between a return and the next good step: each checkpoint allows some returns to it.
         if time.monotonic() - self.saved_at > self.options.checkpoint_seconds and not is_bad:
             _if_possible(self.save)
             self.saved_at = time.monotonic()
+
+    def _progress(self) -> Progress:
+        state, n = self.state, max(self.steps, 1)
+        return Progress(
+            seen=state.seen,
+            total=self.config.length,
+            figures={name: total / n for name, total in self.figures.items()},
+            photos_per_second=(state.seen - self.started_at) / (time.monotonic() - self.since),
+            gradient_norm=self.norm / n,
+            skipped=state.skipped,
+            rollbacks=state.rollbacks,
+            unreadable=len(state.unreadable),
+        )
 
 
 def _start(

@@ -19,7 +19,6 @@ from cinn_colorize.methods.contact_sheet import save_sheet
 from cinn_colorize.methods.digits import Digits, picture, principal_axes
 from cinn_colorize.models import Loaded
 from cinn_colorize.models.mnist import AXES, DIGITS, LEVEL, SIZE, Mnist, MnistConfig
-from cinn_colorize.training.ablation import initialise_as_torch, without
 from cinn_colorize.training.choices import ABLATIONS, Dataset
 from cinn_colorize.training.crops import Batch, Loading, Order, Positions
 from cinn_colorize.training.task import FlowTask, TrainingConfig
@@ -96,11 +95,7 @@ class MnistTask(FlowTask[Mnist]):
             raise DataError(f"{name}: has {len(images):,} digits for training, of which {DEV:,} are held out")
 
     def initial_model(self) -> Mnist:
-        """Build the default architecture."""
-        model = Mnist(without(MnistConfig(), self.ablate))
-        if "initialisation" in self.ablate:
-            initialise_as_torch(model)
-        return model
+        return self.built(Mnist, MnistConfig())
 
     def batches(self, config: MnistTraining, start: int, loading: Loading) -> Generator[Batch]:
         """Yield labels (batch,) and images (batch, 1, 28, 28)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -17,20 +17,26 @@ from cinn_colorize.data.readers import ColorReader, readable
 from cinn_colorize.data.sources import Source, evenly_spaced
 from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.files.atomic import PUBLIC, mode_like
+from cinn_colorize.flow import ConvSubnet, LinearSubnet
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tiles
 from cinn_colorize.models import Loaded, save_model
 from cinn_colorize.models.base import ConditionalFlow, PhotoFlow
-from cinn_colorize.training.choices import Stage
+from cinn_colorize.models.bedrooms import PlainNetwork
+from cinn_colorize.training.choices import Ablation, Stage
 from cinn_colorize.training.crops import Batch, Crops, Loading, Parts, Prepare, batches, for_network
-from cinn_colorize.training.health import EXPLODING
 from cinn_colorize.training.objective import Noise, level_nll, mean_loss
 
 Model = TypeVar("Model", bound=nn.Module)
 Flow = TypeVar("Flow", bound=ConditionalFlow)
 Photos = TypeVar("Photos", bound=PhotoFlow)
 
+Architecture = TypeVar("Architecture", bound=Any)
+
 Groups = list[tuple[list[nn.Parameter], float]]  # parameters that learn, and the factor of their rate
+# Fields of the architectures that have these parts, by the same names.
+_SWITCHES = (Ablation.haar, Ablation.mixing, Ablation.conditioning)
+EXPLODING = 20.0  # a gradient norm explodes above this multiple of its running median
 SHEET_PHOTOS, SHEET_SAMPLES = 8, 3
 
 
@@ -84,6 +90,7 @@ class Task(Generic[Model]):
     ablate: tuple[str, ...] = ()  # those of them to leave out
     distinct: int  # number of samples to learn from
     unreadable: Sequence[str] = ()  # messages about parts of the data that could not be opened
+    compiled: ClassVar[str]  # name of the method that torch.compile can make faster
 
     def settings(self, **given: Any) -> TrainingConfig:
         """Return the hyper-parameters of a run: those given, else defaults; no noise if it is ablated."""
@@ -107,7 +114,7 @@ class Task(Generic[Model]):
 
     def compile(self) -> None:
         """Use torch.compile."""
-        raise NotImplementedError
+        setattr(self, self.compiled, torch.compile(getattr(self, self.compiled)))
 
     def batches(self, config: Any, start: int, loading: Loading) -> Generator[Batch]:
         """Load c and x of the samples from position ``start``, a multiple of the batch, to the run's end.
@@ -141,9 +148,14 @@ class Task(Generic[Model]):
 class FlowTask(Task[Flow]):
     """Train a flow by maximum likelihood; there is a subclass for each ``--dataset``."""
 
-    def compile(self) -> None:
-        """Compile the forward pass."""
-        self.nll = torch.compile(self.nll)  # type: ignore[method-assign]
+    compiled = "nll"
+
+    def built(self, kind: Callable[[Any], Flow], architecture: Any) -> Flow:
+        """Build a model without the parts of :class:`Ablation` that are to be left out."""
+        model = kind(without(architecture, self.ablate))
+        if Ablation.initialisation in self.ablate:
+            _initialise_as_torch(model)
+        return model
 
     def prepare(
         self, model: Flow, batch: Parts, config: Any, noise: Noise, precision: torch.dtype
@@ -187,10 +199,8 @@ class FlowTask(Task[Flow]):
         save_model(path, model, training)
 
 
-class PhotoTask(FlowTask[Photos]):
-    """Train a flow of photos; of those held out, every ``measured_every``-th is measured."""
-
-    measured_every: ClassVar[int] = 1
+class CropsTask(Task[Model]):
+    """Learn from random crops of photos; some others, ``dev``, are held out."""
 
     def __init__(self, photos: Sequence[Source], dev: Sequence[Source] = ()) -> None:
         self.photos, self.dev, self.distinct = photos, dev, len(photos)
@@ -200,9 +210,14 @@ class PhotoTask(FlowTask[Photos]):
         return for_network
 
     def batches(self, config: Any, start: int, loading: Loading) -> Generator[Batch]:
-        """Load random crops, see :meth:`crop`."""
         crops = Crops(self.photos, config.seed, self.crop(config))
         return batches(crops, start, config.photos, config.batch, loading)
+
+
+class PhotoTask(CropsTask[Photos], FlowTask[Photos]):
+    """Train a flow of photos; of those held out, every ``measured_every``-th is measured."""
+
+    measured_every: ClassVar[int] = 1
 
     def measure(self, model: Photos) -> dict[str, float]:
         """Measure the nll of photos held out, nats per dimension."""
@@ -225,3 +240,23 @@ def photo_sheet(model: PhotoFlow, photos: Sequence[Source], device: torch.device
             mode &= mode_like(path_of_photo)
         shown += tiles(photo, colorizer.colorize(photo, SHEET_SAMPLES, temperature=1.0))
     save_sheet(contact_sheet(shown, columns=2 * (1 + SHEET_SAMPLES)), path, mode=mode)
+
+
+def without(architecture: Architecture, ablate: Collection[str]) -> Architecture:
+    """Leave parts of :class:`Ablation` out of an architecture; ignore those that do not concern it."""
+    changed = replace(architecture, **{name: False for name in _SWITCHES if name in ablate})
+    if Ablation.clamp not in ablate:
+        return changed
+    if hasattr(changed, "clamp"):
+        return replace(changed, clamp=math.inf)
+    stages = {r: replace(stage, clamp=math.inf) for r, stage in changed.stages.items()}
+    return replace(changed, stages=stages)
+
+
+def _initialise_as_torch(model: nn.Module) -> None:
+    """Initialise the subnetworks of the coupling blocks and a plain conditioning network as torch does."""
+    for network in model.modules():
+        if isinstance(network, ConvSubnet | LinearSubnet | PlainNetwork):
+            for layer in network.modules():
+                if isinstance(layer, nn.Conv2d | nn.Linear):
+                    layer.reset_parameters()

@@ -29,7 +29,7 @@ from PIL import Image
 
 from cinn_colorize.cli.train import _StopRequest
 from cinn_colorize.cli.training_display import Display
-from cinn_colorize.training.reports import Progress
+from cinn_colorize.training.run_options import Progress
 
 fcntl, termios = map(pytest.importorskip, ("fcntl", "termios"))
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")

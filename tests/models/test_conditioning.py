@@ -21,9 +21,8 @@ from cinn_colorize.models.conditioning.backbone import (
     SameConv,
     relu6,
 )
-from cinn_colorize.models.conditioning.bins import STEP, ColorBins, rarity
-from cinn_colorize.models.conditioning.heads import GlobalContext, LevelHead
-from cinn_colorize.models.conditioning.pyramid import SelfAttention
+from cinn_colorize.models.conditioning.gamut import STEP, ColorBins, rarity
+from cinn_colorize.models.conditioning.pyramid import GlobalContext, LevelHead, SelfAttention
 from cinn_colorize.models.natural_config import LevelConfig, NaturalConfig
 
 

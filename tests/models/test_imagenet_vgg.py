@@ -18,7 +18,7 @@ from cinn_colorize.errors import DataError, WeightsError
 from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.flow import HaarDownsampling, Sequence
 from cinn_colorize.models import MODELS, Loaded, load_model, save_model
-from cinn_colorize.models.conditioning.bins import ColorBins
+from cinn_colorize.models.conditioning.gamut import ColorBins
 from cinn_colorize.models.conditioning.vgg import BinClassifier, VggNetwork
 from cinn_colorize.models.imagenet_vgg import PRESETS, ImagenetVgg, ImagenetVggConfig
 from cinn_colorize.training.datasets import open_task

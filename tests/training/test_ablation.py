@@ -22,15 +22,15 @@ from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
 from cinn_colorize.models.conditioning import LuminancePyramid
 from cinn_colorize.models.mnist import Mnist, MnistConfig
 from cinn_colorize.models.natural import Natural, NaturalConfig
-from cinn_colorize.training.ablation import without
 from cinn_colorize.training.bedrooms import BedroomsTask
-from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
 from cinn_colorize.training.choices import Ablation
 from cinn_colorize.training.datasets import open_task
 from cinn_colorize.training.loop import train
 from cinn_colorize.training.mnist import MnistTask
 from cinn_colorize.training.natural import NaturalTask
 from cinn_colorize.training.run_options import RunOptions
+from cinn_colorize.training.state import load_newest, save_checkpoint
+from cinn_colorize.training.task import without
 
 CPU = torch.device("cpu")
 OPTIONS = RunOptions(CPU, workers=0)

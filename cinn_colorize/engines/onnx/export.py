@@ -26,7 +26,7 @@ from cinn_colorize.errors import WeightsError
 from cinn_colorize.files.atomic import writing
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.flow.autoregressive import HEAD, AutoregressivePass
-from cinn_colorize.flow.bounds import Interval
+from cinn_colorize.flow.details import Interval
 from cinn_colorize.models import Loaded, PhotoModelInfo
 from cinn_colorize.models.natural import COARSE as LEVEL
 from cinn_colorize.models.natural import GUIDED, Natural
