@@ -119,10 +119,10 @@ def _named_files(parameters: Mapping[str, Any]) -> Iterator[Path]:
                 yield from _files_in(os.fspath(text))
     info = MODELS.get(parameters.get("model") or "")
     if info and not parameters.get("weights"):
-        from cinn_colorize.models.weights import find_packaged, is_packaged
+        from cinn_colorize.models.weights import find_packaged
 
-        if is_packaged(info.file):
-            yield find_packaged(info.file)
+        if packaged := find_packaged(info.file):
+            yield packaged
 
 
 def _files_in(text: str) -> Iterator[Path]:

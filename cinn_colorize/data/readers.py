@@ -71,7 +71,10 @@ class Reader:
             if source.entry is None:
                 return read_file(source.path, _MAX_PIXELS)
             if source.path.is_dir():
-                return _lmdb_entry(source.path, source.entry)
+                with open_lmdb(source.path).begin() as transaction:
+                    if (value := transaction.get(os.fsencode(source.entry))) is not None:
+                        return bytes(value)
+                raise KeyError("no such key")
             return self._entry(source.path, source.entry)
         except UNREADABLE as error:
             raise _unreadable(source, error) from error
@@ -87,7 +90,7 @@ class Reader:
         return retry(str(source), entry)
 
     def _entry(self, path: Path | Url, name: str) -> bytes:
-        archive = self._archive(path)
+        archive = self._archives[path] = self._archives.get(path) or open_zip(path)
         entry = archive.getinfo(name)
         check_bytes(entry.file_size, _MAX_PIXELS)  # zipfile gives no more than that
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -98,11 +101,6 @@ class Reader:
             while part := file.read(_PART):
                 content.write(part)
         return content.getvalue()
-
-    def _archive(self, path: Path | Url) -> zipfile.ZipFile:
-        if path not in self._archives:
-            self._archives[path] = open_zip(path)
-        return self._archives[path]
 
     def __getstate__(self) -> dict[str, object]:
         return {"_archives": {}}  # handles are not shared between processes
@@ -118,14 +116,6 @@ class ColorReader(Reader):
         if all((part == part[..., :1]).all() for part in (image[::16, ::16], image)):
             raise DataError(f"{source}: a gray photo, whose colours nobody knows")
         return image
-
-
-def _lmdb_entry(path: Path, key: str) -> bytes:
-    with open_lmdb(path).begin() as transaction:
-        value: bytes | None = transaction.get(os.fsencode(key))
-    if value is None:
-        raise KeyError("no such key")
-    return value
 
 
 def _profile_of(data: bytes) -> bytes:

@@ -181,8 +181,7 @@ def _lmdb(path: Path) -> ModuleType:
 def open_lmdb(path: Path) -> lmdb.Environment:
     """Open an LMDB once per process, as LMDB requires; it is never closed.
 
-    Raises:
-        DataError: its file ends before its last page, where reading would kill the process.
+    DataError if its file ends before its last page, where reading would kill the process.
     """
     lmdb = _lmdb(path)
     # Without locks, so that the data may be read-only.

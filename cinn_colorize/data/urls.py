@@ -45,7 +45,6 @@ class Url(str):
 
     @property
     def name(self) -> str:
-        """Its last part."""
         return PurePosixPath(self.split("?")[0]).name
 
     @property

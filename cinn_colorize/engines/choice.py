@@ -43,8 +43,7 @@ class ModelSpec:
     def graphs(self) -> Path | None:
         """Folder of the graphs that onnxruntime computes; None if torch computes the network.
 
-        Raises:
-            WeightsError: the weights are damaged, or onnxruntime is asked for and cannot compute them.
+        WeightsError if the weights are damaged, or onnxruntime is asked for and cannot compute them.
         """
         if self.engine is Engine.torch or (self.engine is Engine.auto and not self._suits_onnxruntime):
             return None
@@ -66,10 +65,8 @@ class ModelSpec:
     def load(self) -> LoadedNetwork:
         """Load the network.
 
-        Raises:
-            WeightsError: it cannot be loaded.
-            ValueError: the guidance is out of range, or not possible with these weights; or this machine
-                does not have the device.
+        WeightsError if it cannot be loaded; ValueError if the guidance is out of range, or not possible with
+        these weights, or this machine does not have the device.
         """
         if graphs := self.graphs:
             from cinn_colorize.engines.onnx.files import Sessions

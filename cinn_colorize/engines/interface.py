@@ -18,6 +18,7 @@ from cinn_colorize.latents.windows import Windows
 from cinn_colorize.models import PhotoModelInfo
 
 DENSITY_SCALE = 15.0  # densities are those of x = ab / 15, whatever a model's own scale
+TOGETHER = 8  # samples in the sequential part of a flow, whose time is nearly that of its number of steps
 _ROUNDING = 0.01  # by which L* may exceed its range
 _ONE_WINDOW = Windows(count=1, upright=False)
 
@@ -31,6 +32,11 @@ class Coarse(NamedTuple):
     def some(self, index: Sequence[int]) -> Coarse:
         """Return those of some samples."""
         return Coarse(self.ab[index], self.log_prob[index])
+
+
+def chunks(number: int, size: int) -> list[list[int]]:
+    """Split samples into chunks of one size; the last sample stands for those that are missing."""
+    return [[min(k, number - 1) for k in range(start, start + size)] for start in range(0, number, size)]
 
 
 class Network(Protocol):
@@ -61,8 +67,7 @@ class Network(Protocol):
     ) -> tuple[Floats, NDArray[np.float64]]:
         """Decode N codes (N, C, r, r) by level: g(z; c), or the details of other ``coarse`` colours.
 
-        Returns:
-            ab, (N, 2, s, s), and the log density of x = ab / 15 under the map that g is in nats, (N,).
+        It returns ab, (N, 2, s, s), and the log density of x = ab / 15 under the map that g is in nats, (N,).
         """
 
     def encode(self, ab: Floats, condition: Any) -> LatentLevels:
@@ -86,11 +91,9 @@ class LoadedNetwork(NamedTuple):
 class NetworkInput:
     """What the network sees of a photo.
 
-    Attributes:
-        square: L* of the whole photo squeezed to a square, (S, S) float32 in [0, 100], where S is the model's
-            ``luminance_size``. In torch, a multiple of S is accepted too and reduced by area means.
-        windows: windows of the photo.
-        panorama: L* of a photo longer than 2:1, (S, S) in each of several windows; None for others.
+    ``square`` is L* of the whole photo squeezed to a square, (S, S) float32 in [0, 100], where S is the
+    model's ``luminance_size``; torch reduces a multiple of S by area means. ``panorama`` is L* of a photo
+    longer than 2:1, (S, S) in each of several ``windows``; None for others.
     """
 
     square: Floats

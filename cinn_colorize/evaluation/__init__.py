@@ -1,6 +1,5 @@
 """Measures of how good a model's samples are on photos in colour."""
 
-from cinn_colorize.evaluation.bootstrap import Estimate as Estimate
 from cinn_colorize.evaluation.calibration import Calibration as Calibration
 from cinn_colorize.evaluation.calibration import calibration_plot as calibration_plot
 from cinn_colorize.evaluation.evaluator import evaluate as evaluate
@@ -10,6 +9,7 @@ from cinn_colorize.evaluation.given import DrawnBy as DrawnBy
 from cinn_colorize.evaluation.given import Earlier as Earlier
 from cinn_colorize.evaluation.given import read_earlier as read_earlier
 from cinn_colorize.evaluation.given import read_subsets as read_subsets
+from cinn_colorize.evaluation.metrics import Estimate as Estimate
 from cinn_colorize.evaluation.realism import Fid as Fid
 from cinn_colorize.evaluation.realism import KidLite0 as KidLite0
 from cinn_colorize.evaluation.realism import Measure as Measure

@@ -45,25 +45,15 @@ _STYLE: dict[Any, Any] = {
 
 
 class Reliability(NamedTuple):
-    """Points of a reliability diagram, one for each class of standard deviations.
+    """Points of a reliability diagram, one for each class of standard deviations."""
 
-    Attributes:
-        expected: root mean squared error of the samples' mean that their variance predicts.
-        found: its actual value.
-        share: share of all values.
-    """
-
-    expected: Doubles
-    found: Doubles
-    share: Doubles
+    expected: Doubles  # root mean squared error of the samples' mean that their variance predicts
+    found: Doubles  # its actual value
+    share: Doubles  # of all values
 
 
 class Calibration:
-    """What the diagrams show, accumulated photo by photo.
-
-    Raises:
-        ValueError: there are fewer than 2 samples per photo.
-    """
+    """What the diagrams show, accumulated photo by photo; ValueError for fewer than 2 samples of each."""
 
     def __init__(self, samples: int) -> None:
         if samples < 2:
@@ -74,12 +64,9 @@ class Calibration:
         self._sums = {size: np.zeros((3, len(_SPREAD_EDGES) + 1)) for size in SIZES}
 
     def add(self, nll: float, samples: Floats, truth: Floats) -> None:
-        """Add a photo.
+        """Add a photo: the nll of its own colours, nats per dimension, and ab of its samples and itself.
 
-        Args:
-            nll: nll of the photo's own colours, nats per dimension.
-            samples: (n, 2, 64, 64), ab as it leaves the flow.
-            truth: (2, 64, 64), the photo's ab.
+        Samples are (n, 2, 64, 64), as they leave the flow; the truth is (2, 64, 64).
         """
         drawn, ab = limited(samples), truth.astype(np.float64)
         error = np.sqrt(np.square(drawn - ab).mean(axis=(1, 2, 3))).mean()
@@ -123,8 +110,7 @@ class Calibration:
 def calibration_plot(calibration: Calibration) -> Image.Image:
     """Draw error against nll, frequencies of colours, and errors against those that samples predict.
 
-    Raises:
-        ImportError: matplotlib, of the extra ``evaluation``, is not installed.
+    ImportError if matplotlib, of the extra ``evaluation``, is not installed.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from cinn_colorize.errors import DataError
-from cinn_colorize.evaluation.bootstrap import Statistics, Term
+from cinn_colorize.evaluation.metrics import Statistics, Term
 from cinn_colorize.files.limits import read_table
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.latents.levels import short_levels
@@ -40,17 +40,11 @@ class DrawnBy:
 
 
 class Earlier(NamedTuple):
-    """An earlier evaluation.
+    """An earlier evaluation."""
 
-    Attributes:
-        name: name of its file, for people.
-        rows: statistics of each photo by its name, by label of the row.
-        network: what drew the samples; None in results of versions that did not say so.
-    """
-
-    name: str
-    rows: Mapping[str, Mapping[str, Statistics]]
-    network: DrawnBy | None
+    name: str  # of its file, for people
+    rows: Mapping[str, Mapping[str, Statistics]]  # of each photo by its name, by label of the row
+    network: DrawnBy | None  # None in results of versions that did not say so
 
     @property
     def photos(self) -> Collection[str]:
@@ -61,9 +55,8 @@ class Earlier(NamedTuple):
 def read_earlier(path: Path, photos: Sequence[str], samples: int) -> Earlier:
     """Read what ``evaluate --json`` printed, to compare it with these photos and this number of samples.
 
-    Raises:
-        DataError: the file cannot be read, is something else, was made with another number of samples, or has
-            none of the photos.
+    DataError if the file cannot be read, is something else, was made with another number of samples, or has
+    none of the photos.
     """
     name = printable_name(path)
     try:
@@ -125,10 +118,8 @@ def read_subsets(path: Path, photos: Sequence[str]) -> Subsets:
     """Read which of the photos measured, given by name, show what, by words in their order.
 
     The table has the columns ``entry``, a photo's name in its zip or folder, and ``shows``, words separated
-    by commas; others are ignored.
-
-    Raises:
-        DataError: the table cannot be read, is malformed, or has a word for none of the photos.
+    by commas; others are ignored. DataError if it cannot be read, is malformed, or has a word for none of the
+    photos.
     """
     shows = read_column(path, "shows", "words separated by commas")
     subsets: dict[str, set[str]] = {}

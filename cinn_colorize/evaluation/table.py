@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, difference, estimate
 from cinn_colorize.evaluation.given import DrawnBy, Earlier, Subsets
+from cinn_colorize.evaluation.metrics import Estimate, Statistics, difference, estimate
 from cinn_colorize.files.messages import counted
 from cinn_colorize.latents.levels import PerLevel, short_levels
 
@@ -30,17 +30,11 @@ _LEGEND = {
 
 @dataclass(frozen=True)
 class Row:
-    """Measures of a model, or of what it is compared with.
-
-    Attributes:
-        measures: estimates by name.
-        photos: statistics of each photo.
-        sigmas: standard deviation of the tints by measure, of ``tint*``.
-    """
+    """Measures of a model, or of what it is compared with."""
 
     measures: Measures
     photos: tuple[Statistics, ...]
-    sigmas: Mapping[str, float] = field(default_factory=dict)
+    sigmas: Mapping[str, float] = field(default_factory=dict)  # deviation of the tints by measure, of tint*
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,28 +47,17 @@ class ModelRow(Row):
 
 @dataclass(frozen=True)
 class Report:
-    """Measures of a model, beside those of tints, of a gray photo and of the photo itself.
+    """Measures of a model, beside those of tints, of a gray photo and of the photo itself."""
 
-    Attributes:
-        names: names of the photos measured.
-        samples: number of samples per photo.
-        model: one row per temperature.
-        references: rows by name: ``tint`` and ``tint*``, the control of
-            :mod:`cinn_colorize.evaluation.metrics`; ``gray``; ``truth``, the photo's own ab at 64 px.
-        failures: a line for each photo that could not be read.
-        network: what drew the samples; None if unknown.
-    """
-
-    names: tuple[str, ...]
-    samples: int
-    model: tuple[ModelRow, ...]
-    references: Mapping[str, Row]
-    failures: tuple[str, ...] = ()
-    network: DrawnBy | None = None
+    names: tuple[str, ...]  # of the photos measured
+    samples: int  # per photo
+    model: tuple[ModelRow, ...]  # one row per temperature
+    references: Mapping[str, Row]  # tint, tint*, gray, and truth, the photo's own ab at 64 px
+    failures: tuple[str, ...] = ()  # a line for each photo that could not be read
+    network: DrawnBy | None = None  # what drew the samples; None if unknown
 
     @property
     def photos(self) -> int:
-        """Number of photos measured."""
         return len(self.names)
 
     def to_json(self, earlier: Earlier | None = None, subsets: Subsets | None = None) -> str:

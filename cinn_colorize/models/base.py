@@ -43,8 +43,6 @@ class ConditionalFlow(nn.Module):
     A model is a subclass with an entry in :mod:`cinn_colorize.models.registry` under its ``name``.
 
     Attributes:
-        name: name of the model in the registry and in weights files.
-        config_class: class of ``config``.
         config: the architecture, a frozen dataclass that survives JSON.
         latent_shapes: (C, r, r) of each level of the latent code, by resolution, finest first, 0 last.
         coarse_size: side s of the coarse x that :meth:`begin` computes; None if there is no such part.

@@ -117,7 +117,7 @@ PRESETS = {
 
 
 class ImagenetVggStage(Stage):
-    """Coupling blocks at resolution r, 0 for the fully connected ones, their heads, and the reduction after.
+    """Coupling blocks at resolution r, 0 for the vector, with their heads, and the reduction after them.
 
     ``channels`` are those of the input, ``features`` those of the conditioning network.
     """

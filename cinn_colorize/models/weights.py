@@ -95,24 +95,17 @@ def own_weights(info: ModelInfo) -> Path:
     if info.sha256 is None:
         advice = "train the model and pass the file with --weights"
         raise WeightsError(f"{info.name}: no weights are published yet; {advice}")
-    packaged = info.hub is None or is_packaged(info.file)
-    path = find_packaged(info.file) if packaged else find(str(info.hub))
+    path = find_packaged(info.file) or (find(info.hub) if info.hub else None)
+    if path is None:
+        advice = "reinstall cinn-colorize, or pass a file with --weights"
+        raise WeightsError(f"{info.file}: not in this installation; {advice}")
     verify(path, info.sha256)
     return path
 
 
-def is_packaged(file: str) -> bool:
-    """Return whether this installation contains a weights file."""
-    return any((folder / file).is_file() for folder in _FOLDERS)
-
-
-def find_packaged(file: str) -> Path:
-    """Return the path of a packaged weights file; a WeightsError if this installation lacks it."""
-    for folder in _FOLDERS:
-        if (folder / file).is_file():
-            return folder / file
-    advice = "reinstall cinn-colorize, or pass a file with --weights"
-    raise WeightsError(f"{file}: not in this installation; {advice}")
+def find_packaged(file: str) -> Path | None:
+    """Return the path of a packaged weights file; None if this installation lacks it."""
+    return next((folder / file for folder in _FOLDERS if (folder / file).is_file()), None)
 
 
 def find(source: str | os.PathLike[str]) -> Path:

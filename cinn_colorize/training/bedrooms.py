@@ -25,7 +25,7 @@ def find_lsun(root: Path) -> tuple[Sequence[Source], Sequence[Source]]:
     """Find the photos to train on, and those held out to evaluate a run on (often none).
 
     ``root`` is a folder with LSUN's ``bedroom_train_lmdb`` and perhaps ``bedroom_val_lmdb``; one LMDB; or a
-    folder or zip of photos. DataError without photos, or of an LMDB that cannot be read.
+    folder or zip of photos.
     """
     if is_lmdb(root):
         return LmdbPhotos(root), []
@@ -59,7 +59,6 @@ class BedroomsTask(PhotoTask[Bedrooms]):
         return [([p for p in model.parameters() if p.requires_grad], 1.0)]
 
     def crop(self, config: BedroomsTraining) -> Prepare:
-        """Prepare L* (1, 64, 64) and ab (2, 64, 64)."""
         return partial(for_network, size=SIZE)
 
     def batches(self, config: BedroomsTraining, start: int, loading: Loading) -> Generator[Batch]:
@@ -71,7 +70,6 @@ class BedroomsTask(PhotoTask[Bedrooms]):
     def prepare(
         self, model: Bedrooms, batch: Parts, config: BedroomsTraining, noise: Noise, precision: torch.dtype
     ) -> tuple[Tensor, Tensor]:
-        """Return L and noisy x."""
         L, ab = batch
         x = ab / model.config.chroma_scale
         return L, add_noise(x, config.pixel_noise, config.coarse_noise, noise)

@@ -104,10 +104,9 @@ def distillation(
 ) -> dict[str, Tensor]:
     """Compare features of gray photos with the original network's in colour, ``targets``, by stride.
 
-    Returns:
-        ``features_S``, the squared error at stride S over the ``variance`` of the original's (1, C, 1, 1);
-        ``classes``, the Kullback-Leibler divergence of the 1000 classes, in nats; ``agreement``, how often
-        the likeliest class is the same.
+    ``features_S`` is the squared error at stride S over the ``variance`` of the original's (1, C, 1, 1);
+    ``classes``, the Kullback-Leibler divergence of the 1000 classes, in nats; ``agreement``, how often the
+    likeliest class is the same.
     """
     wanted = classifier(targets[32]).log_softmax(dim=1)
     seen = classifier(features[32]).log_softmax(dim=1)
@@ -140,9 +139,8 @@ class Losses(nn.Module):
     ) -> dict[str, Tensor]:
         """Compute the losses of gray photos from their features by stride and ab at stride 8, (N, 2, h, w).
 
-        Returns:
-            ``regression``, the mean squared error of x = ab / 15; ``bins``, the cross entropy in nats, rare
-            colours weighted up; :func:`distillation` of the first M, whose sRGB is ``color`` (M, 3, H, W).
+        ``regression`` is the mean squared error of x = ab / 15, ``bins`` the cross entropy in nats, rare
+        colours weighted up; :func:`distillation` is of the first M, whose sRGB is ``color`` (M, 3, H, W).
         """
         with torch.no_grad():
             targets = self.original(color)
@@ -179,7 +177,6 @@ class FeaturesTask(CropsTask[GrayFeatures]):
         self.objective = Losses(original, Classifier(state)).requires_grad_(False).eval()
 
     def initial_model(self) -> GrayFeatures:
-        """Build the original and a new head."""
         model = GrayFeatures()
         model.backbone.load_state_dict(self.objective.original.state_dict())
         return model
@@ -195,11 +192,9 @@ class FeaturesTask(CropsTask[GrayFeatures]):
         return [(pointwise, 1.0), (list(model.head.parameters()), config.head_rate)]
 
     def features(self, model: GrayFeatures, L: Tensor) -> dict[int, Tensor]:
-        """Compute the backbone's features of L* (N, 1, S, S), by stride."""
         return model.backbone(gray_input(L))
 
     def crop(self, config: FeaturesTraining) -> Prepare:
-        """Prepare L* (1, S, S), ab (2, S / 8, S / 8) and sRGB (3, S, S)."""
         return partial(small, size=config.size, films=config.films)
 
     def losses(
@@ -234,7 +229,6 @@ class FeaturesTask(CropsTask[GrayFeatures]):
         return {"structure": 1 - errors / variances, **means} if found else {}
 
     def save(self, model: GrayFeatures, path: Path, training: dict[str, object]) -> None:
-        """Write the backbone only, fp32."""
         tensorfile.save(path, {"model": self.model, "training": training}, model.backbone.state_dict())
 
     def _measure_photos(self, config: FeaturesTraining) -> None:
@@ -270,7 +264,7 @@ def scaled(color: Tensor) -> Tensor:
 
 
 def load_backbone(backbone: EfficientNetLite2, path: Path) -> None:
-    """Load the weights that a run of this stage wrote; WeightsError if the file does not hold a backbone."""
+    """Load the weights that a run of this stage wrote; WeightsError if it is not such a file."""
     (config, tensors), name = tensorfile.load(path), printable_name(path)
     if config.get("model") != FeaturesTask.model:
         raise WeightsError(f"{name}: not a backbone; 'cinn-colorize train --stage features' writes one")

@@ -35,7 +35,7 @@ def find_imagenet(root: Path) -> tuple[Sequence[Source], Sequence[Source]]:
     """Find the photos to train on, and those held out to evaluate a run on (often none).
 
     ``root`` is a folder with ImageNet's ``train/n01440764/*.JPEG`` and so on, perhaps with ``val``; a folder
-    of zip shards, perhaps with ``photos-dev.zip``; or any folder or zip of photos. DataError without photos.
+    of zip shards, perhaps with ``photos-dev.zip``; or any folder or zip of photos.
     """
     if (root / "train").is_dir():
         val = FolderPhotos(root / "val") if (root / "val").is_dir() else []
@@ -109,7 +109,6 @@ class VggTask(CropsTask[GrayToBins]):
         return [(list(model.parameters()), 1.0)]
 
     def logits(self, model: GrayToBins, L: Tensor) -> Tensor:
-        """Compute the logits of all bins, (N, K, 64, 64)."""
         return model(L)
 
     def losses(
@@ -163,14 +162,12 @@ class ImagenetTask(PhotoTask[ImagenetVgg]):
         return model
 
     def learning(self, model: ImagenetVgg, config: ImagenetTraining) -> Groups:
-        """Return all parameters but those of the conditioning network."""
         model.network.requires_grad_(False)
         return [([p for p in model.parameters() if p.requires_grad], 1.0)]
 
     def prepare(
         self, model: ImagenetVgg, batch: Parts, config: ImagenetTraining, noise: Noise, precision: torch.dtype
     ) -> tuple[Tensor, Tensor]:
-        """Return L and noisy x."""
         L, ab = batch
         return super().prepare(model, (L, ab / model.config.chroma_scale), config, noise, precision)
 
@@ -181,16 +178,11 @@ class ImagenetJointTask(ImagenetTask):
     config, stage = JointTraining, Stage.joint
 
     def learning(self, model: ImagenetVgg, config: ImagenetTraining) -> Groups:
-        """Return all parameters."""
         return [(list(model.parameters()), 1.0)]
 
 
 def load_network(network: VggNetwork, path: Path) -> None:
-    """Load the weights that a run of the first stage wrote.
-
-    Raises:
-        WeightsError: the file is missing or damaged, or does not hold such a network.
-    """
+    """Load the weights that a run of the first stage wrote; WeightsError if it is not such a file."""
     (config, tensors), name = tensorfile.load(weights.find(path)), printable_name(path)
     if config.get("model") != VggTask.model:
         writes = "'cinn-colorize train --dataset imagenet --stage features' writes one"

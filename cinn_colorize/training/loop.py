@@ -41,10 +41,11 @@ def train(
     """Train a model; return its averaged weights, in eval mode.
 
     A step whose loss or gradient is not finite, or explodes (see :class:`Health`), is left out. After two
-    such steps in a row, the run returns to its last checkpoint and continues with the photos after them.
+    such steps in a row, the run returns to its last checkpoint, in the folder ``run``, and continues with the
+    photos after them.
 
-    Checkpoints lie in the folder ``run``. ``begin`` is called once with the number of photos seen, before the
-    first step, ``evaluate`` with the averaged model and that number, regularly and at the end.
+    ``begin`` is called once with the number of photos seen, before the first step, ``evaluate`` with the
+    averaged model and that number, regularly and at the end.
 
     Raises:
         DataError: the data or the checkpoint cannot be used, or a file cannot be written in the end.
@@ -53,7 +54,7 @@ def train(
     """
     processes = options.processes
     state, step, is_new = _start(model, task, config, run, options)
-    report = _Reports(state, task, config, run, options, evaluate)
+    report = _Reports(state, options, evaluate)
     with closing(task.batches(config, state.seen, step.loading)) as batches:
         first = [*islice(batches, 1)]  # what cannot be learnt from is refused before anything is written
         if is_new:  # a run that diverges at once returns to this checkpoint
@@ -85,16 +86,10 @@ class _Reports:
     """Average figures over the good steps since the last report; report and write while a run goes on."""
 
     def __init__(
-        self,
-        state: RunState[Model],
-        task: Task[Model],
-        config: TrainingConfig,
-        run: Path,
-        options: RunOptions,
-        evaluate: Callable[[Model, int], None],
+        self, state: RunState[Model], options: RunOptions, evaluate: Callable[[Model, int], None]
     ) -> None:
-        self.state, self.config, self.run, self.options = state, config, run, options
-        self.every = options.evaluate_every or task.evaluate_every
+        self.state, self.config, self.options = state, state.config, options
+        self.every = options.evaluate_every or state.task.evaluate_every
         self.evaluate = lambda: evaluate(state.averaged, state.seen)
         self.saved_at, self.is_new = time.monotonic(), True
 
@@ -110,7 +105,7 @@ class _Reports:
             self.figures[name] = self.figures.get(name, 0.0) + value
 
     def save(self) -> None:
-        save_checkpoint(self.run, self.state.state_dict())
+        save_checkpoint(self.state.run, self.state.state_dict())
 
     def after_step(self, is_bad: bool) -> None:
         seen, ended = self.state.seen, self.state.seen >= self.config.photos
@@ -157,11 +152,11 @@ def _start(
     groups = task.learning(model, config)
     if options.compile:
         task.compile()
-    forward: nn.Module = _Forward(model, task, config)
+    forward: nn.Module = _Forward(model, task, config, dtype)
     if processes.count > 1:  # gradients are averaged
         forward = DistributedDataParallel(forward, device_ids=[device] if device.type == "cuda" else None)
     state = RunState(run, model, task.optimizer(model, groups, config), task, config, dtype)
-    step = _Step(forward, state, config, dtype, options, [p for parameters, _ in groups for p in parameters])
+    step = _Step(forward, state, options, [p for parameters, _ in groups for p in parameters])
     if saved is not None:
         state.load_state_dict(saved)
     state.skip(task.unreadable)
@@ -170,8 +165,6 @@ def _start(
 
 
 class _Found(NamedTuple):
-    """What all processes found in a step."""
-
     figures: dict[str, float]
     norm: float  # of the gradient
     stopping: bool
@@ -181,22 +174,15 @@ class _Step:
     """Set the learning rate, and compute the gradients of a batch, averaged over all processes."""
 
     def __init__(
-        self,
-        forward: nn.Module,
-        state: RunState[Any],
-        config: TrainingConfig,
-        dtype: torch.dtype,
-        options: RunOptions,
-        trained: Sequence[nn.Parameter],
+        self, forward: nn.Module, state: RunState[Any], options: RunOptions, trained: Sequence[nn.Parameter]
     ) -> None:
-        self.forward, self.state, self.config, self.trained = forward, state, config, trained
-        self.is_to_stop = options.stop
-        self.processes, self.device, self.dtype = options.processes, options.device, dtype
+        self.forward, self.state, self.trained, self.is_to_stop = forward, state, trained, options.stop
+        self.processes, self.device = options.processes, options.device
         self.loading = Loading(options.workers, self.processes.rank, self.processes.count)
         self.generator = torch.Generator(self.device)
 
     def __call__(self, batch: Batch) -> _Found:
-        state, config, processes = self.state, self.config, self.processes
+        state, config, processes = self.state, self.state.config, self.processes
         # Noise and dropout depend only on the position, so that a resumed run repeats them.
         self.generator.manual_seed(_seed(config.seed, state.seen, 0))
         torch.manual_seed(_seed(config.seed, state.seen, 1 + processes.rank))
@@ -205,8 +191,7 @@ class _Step:
 
         state.optimizer.zero_grad(set_to_none=True)
         parts = [part.to(self.device, non_blocking=True) for part in batch.parts]
-        noise = Noise(self.generator, processes.rank, processes.count)
-        figures = self.forward(parts, noise, self.dtype)
+        figures = self.forward(parts, Noise(self.generator, processes.rank, processes.count))
         figures["loss"].backward()
         norm = torch.nn.utils.clip_grad_norm_(self.trained, config.clip)
 
@@ -221,12 +206,14 @@ class _Step:
 class _Forward(nn.Module):
     """The forward pass of a step, as a module for DistributedDataParallel."""
 
-    def __init__(self, model: nn.Module, task: Task[Any], config: TrainingConfig) -> None:
+    def __init__(
+        self, model: nn.Module, task: Task[Any], config: TrainingConfig, precision: torch.dtype
+    ) -> None:
         super().__init__()
-        self.model, self.task, self.config = model, task, config
+        self.model, self.task, self.config, self.precision = model, task, config, precision
 
-    def forward(self, parts: Parts, noise: Noise, precision: torch.dtype) -> dict[str, Tensor]:
-        return self.task.losses(self.model, parts, self.config, noise, precision)
+    def forward(self, parts: Parts, noise: Noise) -> dict[str, Tensor]:
+        return self.task.losses(self.model, parts, self.config, noise, self.precision)
 
 
 def _seed(*numbers: int) -> int:

@@ -20,7 +20,7 @@ from cinn_colorize.methods.digits import Digits, picture, principal_axes
 from cinn_colorize.models import Loaded
 from cinn_colorize.models.mnist import AXES, DIGITS, LEVEL, SIZE, Mnist, MnistConfig
 from cinn_colorize.training.choices import ABLATIONS, Dataset
-from cinn_colorize.training.crops import Batch, Loading, Order, Positions
+from cinn_colorize.training.crops import Batch, Loading, Order, shares
 from cinn_colorize.training.task import FlowTask, TrainingConfig
 
 DEV = 5_000  # the last of the training digits, held out to evaluate a run on
@@ -98,9 +98,8 @@ class MnistTask(FlowTask[Mnist]):
         return self.built(Mnist, MnistConfig())
 
     def batches(self, config: MnistTraining, start: int, loading: Loading) -> Generator[Batch]:
-        """Yield labels (batch,) and images (batch, 1, 28, 28)."""
         order = Order(self.distinct, config.seed)
-        for positions in Positions(start, config.photos, config.batch, loading):
+        for positions in shares(start, config.photos, config.batch, loading):
             chosen = [order[p] for p in positions]
             yield Batch((self.labels[chosen], self.images[chosen]))
 

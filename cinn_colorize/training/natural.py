@@ -1,4 +1,7 @@
-"""The training of ``natural``: photos, a frozen backbone, noise at every scale, balanced levels."""
+"""The training of ``natural`` in stages: the flow on a frozen backbone, parts of it, and all of it jointly.
+
+Noise is added at every scale, and the levels are balanced.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,6 @@ class NaturalTask(PhotoTask[Natural]):
         self.backbone = backbone
 
     def initial_model(self) -> Natural:
-        """Build new heads and a new flow on the pretrained backbone."""
         model = self.built(Natural, NaturalConfig.default())
         if not model.config.conditioning:
             return model
@@ -87,8 +89,8 @@ class NaturalTask(PhotoTask[Natural]):
     def optimizer(self, model: Natural, groups: Groups, config: TrainingConfig) -> Optimizer:
         """Use Muon for matrices and convolutions inside the networks, and Adam for the rest.
 
-        Jordan et al., "Muon" (2024, https://kellerjordan.github.io/posts/muon/), scaled so that a rate means
-        the same as for Adam (Liu et al. 2025, https://arxiv.org/abs/2502.16982).
+        Muon is scaled so that a rate means the same as for Adam (Liu et al. 2025,
+        https://arxiv.org/abs/2502.16982).
         """
         by_muon = {id(p) for name, p in model.named_parameters() if p.ndim > 1 and not by_adam(name)}
         parts = []
@@ -100,18 +102,15 @@ class NaturalTask(PhotoTask[Natural]):
         return kind(parts, rate, betas=self.betas, weight_decay=config.weight_decay, nesterov=True)
 
     def crop(self, config: NaturalTraining) -> Prepare:
-        """Let some crops have the L of old films."""
         return partial(some_as_film, share=config.films)
 
     def batches(self, config: NaturalTraining, start: int, loading: Loading) -> Generator[Batch]:
-        """Refuse batches whose share of a process cannot be divided as some levels require."""
         _check_shares(config.batch // loading.processes, config.learn_every)
         return super().batches(config, start, loading)
 
     def prepare(
         self, model: Natural, batch: Parts, config: NaturalTraining, noise: Noise, precision: torch.dtype
     ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
-        """Return noisy x, L, and the features of the backbone."""
         L, ab = batch
         x = add_noise(ab / model.config.chroma_scale, config.pixel_noise, config.coarse_noise, noise)
         return x, L, features_in_chunks(model, L, precision)
@@ -119,11 +118,9 @@ class NaturalTask(PhotoTask[Natural]):
     def nll(  # type: ignore[override]
         self, model: Natural, config: NaturalTraining, x: Tensor, L: Tensor, features: dict[int, Tensor]
     ) -> dict[int, Tensor]:
-        """See :func:`batch_nll`."""
         return batch_nll(model, x, L, features, config.learn_every)
 
     def loss(self, nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor:
-        """See :func:`balanced_loss`."""
         return balanced_loss(nll, sizes)
 
 
@@ -181,7 +178,7 @@ def batch_nll(
 
 
 def muon(device: torch.device) -> Callable[..., Optimizer]:
-    """Return the optimiser Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
+    """Return timm's optimiser Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
 
     timm orthogonalises in bf16, which processors without such instructions emulate: a step of the coarse flow
     then spent two thirds of its time there. So a CPU takes fp32. DataError if timm is not installed.
@@ -223,7 +220,6 @@ class CoarseTask(NaturalTask):
     ablations = ()
 
     def learning(self, model: Natural, config: NaturalTraining) -> Groups:
-        """Return the pyramid, the coarse level, and the backbone's 1x1 convolutions."""
         shared, _ = _pyramid_parts(model, "coarse")
         level = model.levels[str(COARSE)]
         assert isinstance(level, CoarseLevel)
@@ -233,7 +229,6 @@ class CoarseTask(NaturalTask):
     def prepare(  # type: ignore[override]
         self, model: Natural, batch: Parts, config: NaturalTraining, noise: Noise, precision: torch.dtype
     ) -> tuple[Tensor, Condition]:
-        """Return noisy x, and the condition of the coarse level."""
         x, L, features = super().prepare(model, batch, config, noise, precision)
         with torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
             return x, model.condition(L, features, COARSE)
@@ -241,7 +236,6 @@ class CoarseTask(NaturalTask):
     def nll(  # type: ignore[override]
         self, model: Natural, config: NaturalTraining, x: Tensor, condition: Condition
     ) -> dict[int, Tensor]:
-        """Compute the nll of the coarse level alone."""
         return level_nll(*model(x, condition))
 
     def objective(  # type: ignore[override]
@@ -261,7 +255,7 @@ class CoarseTask(NaturalTask):
         return {"loss": loss + config.colours * (vivid * error).mean(), "error": error.mean()}
 
     def save(self, model: Natural, path: Path, training: dict[str, object]) -> None:
-        """Write a weights file, fp16, without the map that only this stage needs."""
+        """Write a weights file without the map that only this stage needs."""
         bare = deepcopy(model)
         del bare.to_colours
         super().save(bare, path, training)
@@ -302,17 +296,14 @@ class FineTask(NaturalTask):
     ablations = ()
 
     def initial_model(self) -> Natural:
-        """Refuse to begin without the colours that the details refine."""
         raise DataError("--stage fine: requires --start, the weights that --stage coarse wrote")
 
     def learning(self, model: Natural, config: NaturalTraining) -> Groups:
-        """Return the levels of the details, and the parts of the pyramid that only they read."""
         return [_alone(model, details_of(model))]
 
     def nll(  # type: ignore[override]
         self, model: Natural, config: NaturalTraining, x: Tensor, L: Tensor, features: dict[int, Tensor]
     ) -> dict[int, Tensor]:
-        """Compute the nll of the details alone."""
         return level_nll(*model(x, model.condition(L, features, coarsest=2 * COARSE)))
 
 

@@ -165,15 +165,10 @@ class Logs:
 
     @property
     def paths(self) -> list[Path]:
-        """The CSV files."""
         return [self._path(name) for name in ("progress", "evaluation")]
 
     def open(self, seen: int) -> None:
-        """Continue after so many photos; drop rows that a killed run wrote after its last checkpoint.
-
-        Raises:
-            DataError: a log cannot be read or written.
-        """
+        """Continue after so many photos; drop rows that a killed run wrote after its last checkpoint."""
         for path in filter(Path.exists, self.paths):
             try:
                 self.headers[path.stem], rows = _read(path)
@@ -190,7 +185,6 @@ class Logs:
         return SummaryWriter(str(self.run / "tensorboard"), purge_step=seen + 1)
 
     def has(self, name: str, seen: int) -> bool:
-        """Return whether a log has a row of so many photos."""
         path = self._path(name)
         return path.exists() and any(int(row["seen"]) == seen for row in _read(path)[1])
 
@@ -213,7 +207,6 @@ class Logs:
                     board.add_scalar(f"{name}/{column}", value, int(values["seen"]))
 
     def picture(self, path: Path, seen: int) -> None:
-        """Add a sheet of samples to TensorBoard."""
         with self._showing() as board:
             if board:
                 pixels = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)

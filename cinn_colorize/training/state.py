@@ -54,7 +54,8 @@ class RunState(Generic[Model]):
         config: TrainingConfig,
         dtype: torch.dtype,
     ) -> None:
-        self.model, self.optimizer, self._name = model, optimizer, printable_name(run)
+        self.model, self.optimizer, self.run, self._name = model, optimizer, run, printable_name(run)
+        self.task, self.config = task, config
         self.average = AveragedModel(model, multi_avg_fn=partial(_update_average, config.ema))
         self.average.eval()
         self.health = Health(exploding=task.exploding)
@@ -157,10 +158,7 @@ class RunState(Generic[Model]):
 
 
 def settings_to_resume(run: Path, config: TrainingConfig, given: Iterable[str]) -> TrainingConfig:
-    """Return the hyper-parameters with which a run continues: those ``given``, and the others as they were.
-
-    DataError if no checkpoint can be read.
-    """
+    """Return the hyper-parameters with which a run continues: those given, and the others as they were."""
     state = load_newest(run)
     if state is None:
         return config

@@ -181,7 +181,7 @@ class FlowTask(Task[Flow]):
     def losses(
         self, model: Flow, batch: Parts, config: Any, noise: Noise, precision: torch.dtype
     ) -> dict[str, Tensor]:
-        """See :meth:`Task.losses`; ``nll`` is in nats per dimension of the levels that learn."""
+        """Compute the loss and ``nll``, in nats per dimension of the levels that learn."""
         inputs = self.prepare(model, batch, config, noise, precision)
         with torch.autocast(batch[0].device.type, precision, enabled=precision != torch.float32):
             nll = self.nll(model, config, *inputs)
@@ -224,7 +224,6 @@ class PhotoTask(CropsTask[Photos], FlowTask[Photos]):
         return {"nll": mean_nll(model, self.dev[:: self.measured_every])} if self.dev else {}
 
     def draw(self, model: Photos, device: torch.device, path: Path) -> bool:
-        """Draw photos held out, with samples."""
         if self.dev:
             photo_sheet(model, self.dev, device, path)
         return bool(self.dev)

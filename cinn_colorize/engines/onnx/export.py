@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from cinn_colorize import __version__
-from cinn_colorize.engines.interface import DENSITY_SCALE
-from cinn_colorize.engines.onnx.files import COARSE, CONDITION, CONTENTS, SAMPLE, STEP, TOGETHER
+from cinn_colorize.engines.interface import DENSITY_SCALE, TOGETHER
+from cinn_colorize.engines.onnx.files import COARSE, CONDITION, CONTENTS, SAMPLE, STEP
 from cinn_colorize.engines.pytorch import evaluating
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.files.atomic import writing
@@ -122,17 +122,10 @@ class _Step(nn.Module):
 
 
 def export(loaded: Loaded, folder: Path) -> list[Path]:
-    """Write the files of a model, complete with their weights; existing ones are replaced.
+    """Write the files of a model, on the CPU, complete with their weights; existing ones are replaced.
 
-    Args:
-        loaded: the model, on the CPU.
-        folder: folder for the files, which is made if it does not exist.
-
-    Returns:
-        paths of the files.
-
-    Raises:
-        WeightsError: the files cannot be written, or the packages that this requires are missing.
+    The folder is made if it does not exist. WeightsError if the files cannot be written, or the packages that
+    this requires are missing.
     """
     contents = {}
     for file, graph in _graphs(loaded).items():
@@ -228,16 +221,12 @@ def _step_graph(flow: AutoregressivePass, prefix: str) -> onnx_ir.Model:
 def _graph(
     module: nn.Module, inputs: Named, prefix: str = "", shapes: Mapping[str, Any] | None = None
 ) -> onnx_ir.Model:
-    """Return the graph of a wrapper around a model, or a part of it.
+    """Return the graph of a wrapper around a model, or a part of it, a map between named tensors.
 
     Of what can be computed beforehand, only what does not depend on the weights is: whichever engine runs the
     graph does the rest when it reads them. Other passes of an optimizer would look at the weights' values.
-
-    Args:
-        module: the wrapper, a map between named tensors.
-        inputs: examples of what it takes.
-        prefix: of the part's names in the model's state dict.
-        shapes: dynamic dimensions of the inputs, if there are any.
+    ``inputs`` are examples, ``prefix`` belongs to the part's names in the model's state dict, ``shapes`` are
+    dynamic dimensions.
     """
     from onnx_ir.passes import common
     from onnxscript import optimizer

@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 CONDITION, COARSE, SAMPLE = "condition.onnx", "coarse.onnx", "sample.onnx"
 STEP = "step{}.onnx"
 CONTENTS = "contents.json"
-TOGETHER = 8  # samples in a step
 _FOLDER = Path(__file__).parent / "graphs"
 
 
@@ -74,19 +73,11 @@ def contents(folder: Path) -> dict[str, Any]:
 
 
 class Sessions:
-    """The files of a model, opened in onnxruntime, which is imported only now.
+    """The files of a model in a folder, opened in onnxruntime, which is imported only now.
 
-    Args:
-        folder: folder with the files.
-        weights: weights file, if the files hold none.
-
-    Attributes:
-        condition, sample, coarse: sessions of these files; ``coarse`` is None without passes.
-        steps: sessions of the steps of the passes, in the order of g.
-        facts: metadata of ``sample``.
-
-    Raises:
-        WeightsError: the files or the weights are missing or damaged.
+    ``weights`` are read from their file if the files hold none. ``steps`` are in the order of g, ``facts``
+    are the metadata of ``sample``; without passes, ``coarse`` is None. WeightsError if anything is missing or
+    damaged.
     """
 
     def __init__(self, folder: Path, weights: Path | None = None) -> None:
