@@ -16,7 +16,10 @@ import torch
 from torch import nn
 
 from cinn_colorize.data.sources import find_photos
-from cinn_colorize.flow import AffineCoupling, ConvSubnet, HaarDownsampling, OrthogonalMixing, Sequence
+from cinn_colorize.flow.coupling import AffineCoupling, ConvSubnet
+from cinn_colorize.flow.downsampling import HaarDownsampling
+from cinn_colorize.flow.mixing import OrthogonalMixing
+from cinn_colorize.flow.sequence import Sequence
 from cinn_colorize.models.base import ConditionalFlow
 from cinn_colorize.training.crops import Crops, batches, for_network
 from cinn_colorize.training.loop import train

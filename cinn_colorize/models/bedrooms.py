@@ -16,19 +16,12 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinn_colorize.flow import (
-    BASE,
-    AffineCoupling,
-    ConvSubnet,
-    HaarDownsampling,
-    LinearSubnet,
-    MultiScaleFlow,
-    OrthogonalMixing,
-    Permutation,
-    Sequence,
-    Squeeze,
-    Transform,
-)
+from cinn_colorize.flow.coupling import AffineCoupling, ConvSubnet, LinearSubnet
+from cinn_colorize.flow.downsampling import HaarDownsampling, Squeeze
+from cinn_colorize.flow.mixing import OrthogonalMixing, Permutation
+from cinn_colorize.flow.multiscale import BASE, MultiScaleFlow
+from cinn_colorize.flow.sequence import Sequence
+from cinn_colorize.flow.transform import Transform
 from cinn_colorize.models.architecture import Depth, Width
 from cinn_colorize.models.conditioning.layers import conv
 from cinn_colorize.models.conditioning.pyramid import LuminancePyramid

@@ -20,39 +20,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinn_colorize.flow import (
-    AffineCoupling,
-    AutoregressivePass,
+from cinn_colorize.flow.autoregressive import AutoregressivePass, Guidance
+from cinn_colorize.flow.coupling import AffineCoupling, ConvSubnet
+from cinn_colorize.flow.details import (
     BoundedDetails,
     BoundedMean,
-    ConvSubnet,
-    Guidance,
     GuidedMean,
     GuidedShift,
-    HaarDownsampling,
     Interval,
     LeakyClamp,
-    OrthogonalMixing,
-    Sequence,
-    SinhMap,
-    Squeeze,
-    Transform,
-    haar,
 )
+from cinn_colorize.flow.downsampling import HaarDownsampling, Squeeze, haar
+from cinn_colorize.flow.elementwise import SinhMap
+from cinn_colorize.flow.mixing import OrthogonalMixing
+from cinn_colorize.flow.sequence import Sequence
+from cinn_colorize.flow.transform import Transform
 from cinn_colorize.models.base import PhotoFlow
-from cinn_colorize.models.conditioning import (
-    ChromaBounds,
-    EfficientNetLite2,
-    FeaturePyramid,
-    LevelHead,
-    LuminancePyramid,
-    gray_input,
-)
+from cinn_colorize.models.conditioning.backbone import EfficientNetLite2, gray_input
+from cinn_colorize.models.conditioning.gamut import ChromaBounds
 from cinn_colorize.models.conditioning.layers import conv
-from cinn_colorize.models.natural_config import COARSE as COARSE
-from cinn_colorize.models.natural_config import CoarseConfig as CoarseConfig
-from cinn_colorize.models.natural_config import LevelConfig as LevelConfig
-from cinn_colorize.models.natural_config import NaturalConfig as NaturalConfig
+from cinn_colorize.models.conditioning.pyramid import FeaturePyramid, LevelHead, LuminancePyramid
+from cinn_colorize.models.natural_config import COARSE, NaturalConfig
 
 SIDE = 256  # pixels of L
 GUIDED = slice(1, None, 2)  # passes of the coarse level that guidance acts in; docs/training-log.md has why

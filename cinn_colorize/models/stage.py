@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from cinn_colorize.flow import MultiScaleFlow, Sequence, Transform
+from cinn_colorize.flow.multiscale import MultiScaleFlow
+from cinn_colorize.flow.sequence import Sequence
+from cinn_colorize.flow.transform import Transform
 from cinn_colorize.models.base import PhotoFlow
 
 Parts = tuple[Tensor, ...]  # the condition's part of the first layer of each subnetwork

@@ -20,9 +20,10 @@ from torch.optim import Optimizer
 from cinn_colorize.data.sources import Source
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation import nll_by_level
-from cinn_colorize.models.conditioning import FeaturePyramid
 from cinn_colorize.models.conditioning.backbone import DEEP, PRETRAINED_LITE2
-from cinn_colorize.models.natural import COARSE, CoarseLevel, Condition, Natural, NaturalConfig
+from cinn_colorize.models.conditioning.pyramid import FeaturePyramid
+from cinn_colorize.models.natural import CoarseLevel, Condition, Natural
+from cinn_colorize.models.natural_config import COARSE, NaturalConfig
 from cinn_colorize.training.choices import ABLATIONS, Dataset, Stage
 from cinn_colorize.training.crops import CHROMA_SIZE, Batch, Loading, Parts, Prepare
 from cinn_colorize.training.features import CACHED_PHOTOS, load_backbone

@@ -19,10 +19,10 @@ import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
-from cinn_colorize import flow
 from cinn_colorize.errors import DataError, WorkerError
 from cinn_colorize.files.atomic import check_output, remove_leftovers, replacing
 from cinn_colorize.files.messages import printable_name
+from cinn_colorize.flow.sequence import Sequence
 from cinn_colorize.imaging.photo import has_recipe
 from cinn_colorize.models import load_model
 from cinn_colorize.training.loop import train
@@ -48,7 +48,7 @@ def run_training(task: Task[Any], run: Path, config: TrainingConfig, options: Ru
     """
     model = _initial_model(task, config.seed, options.start)
     for module in model.modules():
-        if isinstance(module, flow.Sequence):
+        if isinstance(module, Sequence):
             module.save_memory = options.save_memory
     recorder = _Recorder(task, run, config, options)
     lock = FileLock(run / ".lock")

@@ -17,7 +17,7 @@ from cinn_colorize.data.readers import ColorReader, readable
 from cinn_colorize.data.sources import Source, evenly_spaced
 from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.files.atomic import PUBLIC, mode_like
-from cinn_colorize.flow import ConvSubnet, LinearSubnet
+from cinn_colorize.flow.coupling import ConvSubnet, LinearSubnet
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tiles
 from cinn_colorize.models import Loaded, save_model

@@ -35,8 +35,7 @@ from cinn_colorize.data.sources import Source, find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.files import tensorfile
 from cinn_colorize.models.bedrooms import SIZE
-from cinn_colorize.models.conditioning import EfficientNetLite2
-from cinn_colorize.models.conditioning.backbone import FEATURES
+from cinn_colorize.models.conditioning.backbone import FEATURES, EfficientNetLite2
 from cinn_colorize.training.bedrooms import BedroomsTask, BedroomsTraining
 from cinn_colorize.training.choices import Precision
 from cinn_colorize.training.crops import Batch, Loading

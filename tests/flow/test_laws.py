@@ -19,27 +19,22 @@ from narrow import (
 from torch.utils import _pytree as pytree
 
 from cinn_colorize import flow, models
-from cinn_colorize.flow import (
-    AffineCoupling,
-    AutoregressivePass,
+from cinn_colorize.flow import mixing
+from cinn_colorize.flow.autoregressive import AutoregressivePass, Guidance
+from cinn_colorize.flow.coupling import AffineCoupling, ConvSubnet, LinearSubnet
+from cinn_colorize.flow.details import (
     BoundedDetails,
     BoundedMean,
-    ConvSubnet,
-    Guidance,
     GuidedMean,
     GuidedShift,
-    HaarDownsampling,
     Interval,
     LeakyClamp,
-    LinearSubnet,
-    OrthogonalMixing,
-    Permutation,
-    Sequence,
-    SinhMap,
-    Squeeze,
-    Transform,
-    mixing,
 )
+from cinn_colorize.flow.downsampling import HaarDownsampling, Squeeze
+from cinn_colorize.flow.elementwise import SinhMap
+from cinn_colorize.flow.mixing import OrthogonalMixing, Permutation
+from cinn_colorize.flow.sequence import Sequence
+from cinn_colorize.flow.transform import Transform
 from cinn_colorize.models import MODELS, model_class
 from cinn_colorize.models.base import expanded
 from cinn_colorize.models.bedrooms import BedroomsStage

@@ -16,7 +16,8 @@ from cinn_colorize.cli.app import app
 from cinn_colorize.data.sources import FolderPhotos, Source, find_photos
 from cinn_colorize.errors import DataError, WeightsError
 from cinn_colorize.evaluation import mean_nll
-from cinn_colorize.flow import HaarDownsampling, Sequence
+from cinn_colorize.flow.downsampling import HaarDownsampling
+from cinn_colorize.flow.sequence import Sequence
 from cinn_colorize.models import MODELS, Loaded, load_model, save_model
 from cinn_colorize.models.conditioning.gamut import ColorBins
 from cinn_colorize.models.conditioning.vgg import BinClassifier, VggNetwork

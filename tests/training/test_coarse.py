@@ -15,7 +15,8 @@ from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation import nll_by_level
 from cinn_colorize.models import load_model
 from cinn_colorize.models.architecture import read
-from cinn_colorize.models.natural import COARSE, Natural, NaturalConfig
+from cinn_colorize.models.natural import Natural
+from cinn_colorize.models.natural_config import COARSE, NaturalConfig
 from cinn_colorize.training.loop import train
 from cinn_colorize.training.natural import (
     CoarseTask,

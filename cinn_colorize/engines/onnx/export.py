@@ -28,8 +28,8 @@ from cinn_colorize.files.messages import printable_name
 from cinn_colorize.flow.autoregressive import HEAD, AutoregressivePass
 from cinn_colorize.flow.details import Interval
 from cinn_colorize.models import Loaded, PhotoModelInfo
-from cinn_colorize.models.natural import COARSE as LEVEL
 from cinn_colorize.models.natural import GUIDED, Natural
+from cinn_colorize.models.natural_config import COARSE as LEVEL
 
 if TYPE_CHECKING:
     import onnx_ir

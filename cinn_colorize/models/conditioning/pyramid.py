@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from cinn_colorize.flow import haar
+from cinn_colorize.flow.downsampling import haar
 from cinn_colorize.flow.elementwise import SinhMap
 from cinn_colorize.models.conditioning.backbone import FEATURES
 from cinn_colorize.models.conditioning.layers import ResidualBlock, conv
