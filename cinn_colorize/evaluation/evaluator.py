@@ -13,13 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cinn_colorize.data.readers import ColorReader, readable
-from cinn_colorize.data.sources import Source
+from cinn_colorize.data.sources import ColorReader, Source, readable
 from cinn_colorize.engines.interface import DENSITY_SCALE, NetworkInput
 from cinn_colorize.engines.pytorch import evaluating
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation.calibration import Calibration
-from cinn_colorize.evaluation.given import DrawnBy
 from cinn_colorize.evaluation.metrics import (
     SIGMAS,
     Estimate,
@@ -35,7 +33,7 @@ from cinn_colorize.evaluation.metrics import (
 )
 from cinn_colorize.evaluation.photos import CHROMA_SIZE, Doubles, Square, read_square, to_rgb
 from cinn_colorize.evaluation.realism import Measure
-from cinn_colorize.evaluation.table import BEST_TINT, GRAY, TINT, TRUTH, ModelRow, Report, Row
+from cinn_colorize.evaluation.table import BEST_TINT, GRAY, TINT, TRUTH, DrawnBy, ModelRow, Report, Row
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.latents.latent import Latent
 from cinn_colorize.latents.levels import PerLevel

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from cinn_colorize.data.readers import ColorReader
-from cinn_colorize.data.sources import Source
+from cinn_colorize.data.sources import ColorReader, Source
 from cinn_colorize.errors import DataError
 from cinn_colorize.files.signals import ENDING, blocked_in_children
 from cinn_colorize.imaging.color import pixels_to_lab

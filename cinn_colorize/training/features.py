@@ -26,8 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinn_colorize.data.readers import ColorReader, readable
-from cinn_colorize.data.sources import Source
+from cinn_colorize.data.sources import ColorReader, Source, readable
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.files import tensorfile
 from cinn_colorize.files.messages import printable_name

@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cinn_colorize.data.readers import ColorReader, readable
-from cinn_colorize.data.sources import FolderPhotos, Source, evenly_spaced, find_photos
+from cinn_colorize.data.sources import ColorReader, FolderPhotos, Source, evenly_spaced, find_photos, readable
 from cinn_colorize.errors import DataError, WeightsError
 from cinn_colorize.files import tensorfile
 from cinn_colorize.files.messages import printable_name

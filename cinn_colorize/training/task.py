@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cinn_colorize.colorizer import Colorizer
-from cinn_colorize.data.readers import ColorReader, readable
-from cinn_colorize.data.sources import Source, evenly_spaced
+from cinn_colorize.data.sources import ColorReader, Source, evenly_spaced, readable
 from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.files.atomic import PUBLIC, mode_like
 from cinn_colorize.flow.coupling import ConvSubnet, LinearSubnet

@@ -19,8 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from cinn_colorize.colorizer import Colorizer, NetworkInput, likeliest, typical
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import find_photos
+from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.metrics import (
     Statistics,

@@ -27,8 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cinn_colorize.colorizer import Colorizer, NetworkInput
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import find_photos
+from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation import KidLite0
 from cinn_colorize.evaluation.metrics import (

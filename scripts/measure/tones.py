@@ -18,8 +18,7 @@ import numpy as np
 from settings import Settings
 
 from cinn_colorize.colorizer import NetworkInput
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import find_photos
+from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.metrics import Statistics, Term, difference, estimate
 from cinn_colorize.imaging.color import Floats

@@ -14,8 +14,7 @@ from helpers import GRAY, write_blobs
 from narrow import NARROW_NATURAL
 from PIL import Image, ImageCms
 
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import LmdbPhotos, Source, find_photos
+from cinn_colorize.data.sources import LmdbPhotos, Reader, Source, find_photos
 from cinn_colorize.errors import DataError
 from cinn_colorize.models.conditioning.backbone import DEEP, Pretrained
 from cinn_colorize.models.natural import Natural
