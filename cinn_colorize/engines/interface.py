@@ -30,7 +30,6 @@ class Coarse(NamedTuple):
     log_prob: NDArray[np.float64]  # (N,), their share in nats; 0 of colours that were not drawn
 
     def some(self, index: Sequence[int]) -> Coarse:
-        """Return those of some samples."""
         return Coarse(self.ab[index], self.log_prob[index])
 
 
@@ -118,7 +117,6 @@ class NetworkInput:
         return cls(photo.luminance(size, size), windows, panorama)
 
     def parts(self) -> list[Floats]:
-        """Return L* (S, S) of each window."""
         if self.panorama is None:
             return [self.square]
         windows = self.windows

@@ -63,7 +63,6 @@ class Earlier(NamedTuple):
 
     @property
     def photos(self) -> Collection[str]:
-        """Names of the photos, which all rows share."""
         return next(iter(self.rows.values())).keys()
 
 
@@ -174,7 +173,6 @@ class Report:
         return found
 
     def _within(self, row: Row, photos: frozenset[str]) -> Row:
-        """Return a row of some of the photos."""
         some = [found for name, found in zip(self.names, row.photos, strict=True) if name in photos]
         return Row(estimate(some), tuple(some))
 
@@ -188,7 +186,6 @@ class Report:
             yield label, difference([ours[name] for name in both], [theirs[name] for name in both])
 
     def _both(self, earlier: Earlier) -> list[str]:
-        """Return the names of the photos in both evaluations."""
         return [name for name in self.names if name in earlier.photos]
 
 

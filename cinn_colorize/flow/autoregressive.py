@@ -138,7 +138,6 @@ class AutoregressivePass(Transform["Tensor | Guidance"]):
         return tokens.transpose(1, 2).unflatten(2, size)
 
     def embedded(self, x: Tensor) -> Tensor:
-        """Turn values (N, T, C) into tokens (N, T, width)."""
         embedded: Tensor = self.embed(x if self.bound == math.inf else x.clamp(-self.bound, self.bound))
         return embedded
 
@@ -152,7 +151,6 @@ class AutoregressivePass(Transform["Tensor | Guidance"]):
         return (_guided(s, weight), _guided(m, weight)) if weight else (s, m)
 
     def _known(self, condition: Tensor | Guidance) -> tuple[Tensor, float]:
-        """Return what tokens hold of the condition, and the weight of guidance."""
         if isinstance(condition, Tensor):
             condition = Guidance(condition, condition, 0.0)
         parts = condition[:2] if condition.weight else condition[:1]

@@ -41,7 +41,6 @@ class GuidedShift(Transform[GuidedMean]):
         self.limit, self.eps = limit, eps
 
     def _predicted(self, condition: GuidedMean) -> Tensor:
-        """Predict the details, (N, 3 C, h, w)."""
         mean, guide, guide_fine = condition
         mean = mean.clamp(-self.limit, self.limit)
         if mean.shape[-1] <= _WINDOW:  # the windows would cover everything

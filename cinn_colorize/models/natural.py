@@ -113,7 +113,6 @@ class CoarseLevel(nn.Module):
         return x, log_det + within
 
     def _conditions(self, prepared: CoarseCondition) -> list[Tensor | Guidance | None]:
-        """List one condition for each map of the flow."""
         features, without, weight = prepared
         conditions: list[Tensor | Guidance] = [*features]
         if weight:
@@ -176,7 +175,6 @@ class Level(nn.Module):
         return BoundedMean(x, gamut[2 * r]), GuidedMean(x, L[r], L[2 * r]), conditions
 
     def conditions(self, prepared: Any, coarser: Tensor) -> list[Any]:
-        """List one condition for each map of the flow."""
         for_map, for_subnets = self.head(prepared, coarser)
         return [for_map, *self.flow.coupling_conditions(for_subnets)[1:]]
 
@@ -209,11 +207,9 @@ class Natural(PhotoFlow):
 
     @property
     def coarse(self) -> CoarseLevel:
-        """The coarse level."""
         return cast(CoarseLevel, self.levels[str(COARSE)])
 
     def details(self, r: int) -> Level:
-        """Return the level of the details at r."""
         return cast(Level, self.levels[str(r)])
 
     def features(self, L: Tensor) -> dict[int, Tensor]:

@@ -36,7 +36,6 @@ class Loaded(NamedTuple):
 
     @classmethod
     def of(cls, model: ConditionalFlow, sha256: str = "") -> Self:
-        """Add what the registry knows of a model."""
         return cls(model, MODELS[model.name], sha256)
 
 

@@ -54,9 +54,8 @@ class BedroomsTask(PhotoTask[Bedrooms]):
         return self.built(Bedrooms, BedroomsConfig.default())
 
     def learning(self, model: Bedrooms, config: BedroomsTraining) -> Groups:
-        """Return all parameters, without those of the network if it is not to learn."""
         model.network.requires_grad_("learning" not in self.ablate)
-        return [([p for p in model.parameters() if p.requires_grad], 1.0)]
+        return super().learning(model, config)
 
     def crop(self, config: BedroomsTraining) -> Prepare:
         return partial(for_network, size=SIZE)

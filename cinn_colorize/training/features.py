@@ -199,7 +199,6 @@ class FeaturesTask(CropsTask[GrayFeatures]):
     def losses(
         self, model: GrayFeatures, batch: Parts, config: Any, noise: Noise, precision: torch.dtype
     ) -> dict[str, Tensor]:
-        """Compute the figures of :class:`Losses`."""
         L, ab, color = batch
         color = color[: math.ceil(config.distilled * len(color))]
         with torch.autocast(L.device.type, precision, enabled=precision != torch.float32):

@@ -105,7 +105,7 @@ class VggTask(CropsTask[GrayToBins]):
             counts += self.bins.counts(crops[position].parts[1][None])
         self.rarity = rarity(counts / counts.sum()).to(device)
         self.bins.to(device)
-        return [(list(model.parameters()), 1.0)]
+        return super().learning(model, config)
 
     def logits(self, model: GrayToBins, L: Tensor) -> Tensor:
         return model(L)
@@ -152,7 +152,6 @@ class ImagenetTask(PhotoTask[ImagenetVgg]):
         self.network, self.preset = network, preset
 
     def initial_model(self) -> ImagenetVgg:
-        """Build a new flow on the pretrained conditioning network."""
         if self.network is None:
             train = "train one with --dataset imagenet --stage features and pass its file with --backbone"
             raise DataError(f"{self.model}: requires a pretrained conditioning network; {train}")
@@ -161,8 +160,8 @@ class ImagenetTask(PhotoTask[ImagenetVgg]):
         return model
 
     def learning(self, model: ImagenetVgg, config: ImagenetTraining) -> Groups:
-        model.network.requires_grad_(False)
-        return [([p for p in model.parameters() if p.requires_grad], 1.0)]
+        model.network.requires_grad_(self.stage is Stage.joint)
+        return super().learning(model, config)
 
     def prepare(
         self, model: ImagenetVgg, batch: Parts, config: ImagenetTraining, noise: Noise, precision: torch.dtype
@@ -175,9 +174,6 @@ class ImagenetJointTask(ImagenetTask):
     """Train the conditioning network too."""
 
     config, stage = JointTraining, Stage.joint
-
-    def learning(self, model: ImagenetVgg, config: ImagenetTraining) -> Groups:
-        return [(list(model.parameters()), 1.0)]
 
 
 def load_network(network: VggNetwork, path: Path) -> None:

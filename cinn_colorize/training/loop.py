@@ -94,12 +94,10 @@ class _Reports:
         self.saved_at, self.is_new = time.monotonic(), True
 
     def begin(self) -> None:
-        """Start the clock, and new averages."""
         self.since, self.started_at, self.steps, self.norm = time.monotonic(), self.state.seen, 0, 0.0
         self.figures: dict[str, float] = {}
 
     def add(self, figures: Mapping[str, float], norm: float) -> None:
-        """Count a good step: its figures and its gradient norm."""
         self.steps, self.norm = self.steps + 1, self.norm + norm
         for name, value in figures.items():
             self.figures[name] = self.figures.get(name, 0.0) + value

@@ -110,7 +110,6 @@ class MnistTask(FlowTask[Mnist]):
             buffer.copy_(values)
 
     def measure(self, model: Mnist) -> dict[str, float]:
-        """Measure the nll of the training digits held out, nats per dimension."""
         digits = self._digits(model, next(model.parameters()).device)
         images, labels = self.images[-DEV:, 0].numpy(), self.labels[-DEV:].numpy()
         return {"nll": nll_per_dimension(digits, Part(images, labels), SIGMA)}

@@ -78,7 +78,7 @@ class NaturalTask(PhotoTask[Natural]):
         if not model.config.conditioning:
             return super().learning(model, config)
         model.backbone.requires_grad_(False)
-        return [([p for p in model.parameters() if p.requires_grad], 1.0), *self._backbone(model, config)]
+        return [*super().learning(model, config), *self._backbone(model, config)]
 
     @staticmethod
     def _backbone(model: Natural, config: NaturalTraining) -> Groups:
@@ -262,7 +262,6 @@ class CoarseTask(NaturalTask):
         super().save(bare, path, training)
 
     def measure(self, model: Natural) -> dict[str, float]:
-        """Measure the nll of the coarse colours of photos held out, nats per photo."""
         dev = self.dev[:: self.measured_every]
         condition = partial(model.condition, finest=COARSE)
         return {"nll_coarse": nll_by_level(model, dev, condition)[COARSE]} if dev else {}

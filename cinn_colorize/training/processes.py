@@ -34,7 +34,6 @@ class Processes:
         return values
 
     def join(self, values: list[T]) -> list[T]:
-        """Concatenate the lists of all processes."""
         if self.count == 1:
             return values
         parts: list[Any] = [None] * self.count

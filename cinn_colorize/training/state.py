@@ -71,7 +71,6 @@ class RunState(Generic[Model]):
 
     @property
     def averaged(self) -> Model:
-        """The model with averaged weights, in eval mode."""
         return cast(Model, self.average.module)
 
     def state_dict(self) -> dict[str, Any]:
@@ -107,7 +106,6 @@ class RunState(Generic[Model]):
         return fault
 
     def update(self) -> None:
-        """Take a step along the gradients, and let the average follow."""
         self.optimizer.step()
         self.average.update_parameters(self.model)
 

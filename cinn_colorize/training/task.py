@@ -67,7 +67,6 @@ class TrainingConfig:
 
     @property
     def length(self) -> int:
-        """Number of samples that the whole run sees."""
         return self.steps * self.batch
 
     def rate(self, seen: int) -> float:
@@ -103,7 +102,7 @@ class Task(Generic[Model]):
 
     def learning(self, model: Model, config: Any) -> Groups:
         """Return the parameters that learn, in groups."""
-        return [(list(model.parameters()), 1.0)]
+        return [([p for p in model.parameters() if p.requires_grad], 1.0)]
 
     def optimizer(self, model: Model, groups: Groups, config: TrainingConfig) -> Optimizer:
         """Build the optimiser, AdamW; its groups hold the factor of the learning rate as ``factor``."""
@@ -112,7 +111,6 @@ class Task(Generic[Model]):
         return torch.optim.AdamW(parts, rate, betas=self.betas, weight_decay=decay, fused=True)
 
     def compile(self) -> None:
-        """Use torch.compile."""
         setattr(self, self.compiled, torch.compile(getattr(self, self.compiled)))
 
     def batches(self, config: Any, start: int, loading: Loading) -> Generator[Batch]:
@@ -180,7 +178,6 @@ class FlowTask(Task[Flow]):
     def losses(
         self, model: Flow, batch: Parts, config: Any, noise: Noise, precision: torch.dtype
     ) -> dict[str, Tensor]:
-        """Compute the loss and ``nll``, in nats per dimension of the levels that learn."""
         inputs = self.prepare(model, batch, config, noise, precision)
         with torch.autocast(batch[0].device.type, precision, enabled=precision != torch.float32):
             nll = self.nll(model, config, *inputs)
@@ -219,7 +216,6 @@ class PhotoTask(CropsTask[Photos], FlowTask[Photos]):
     measured_every: ClassVar[int] = 1
 
     def measure(self, model: Photos) -> dict[str, float]:
-        """Measure the nll of photos held out, nats per dimension."""
         return {"nll": mean_nll(model, self.dev[:: self.measured_every])} if self.dev else {}
 
     def draw(self, model: Photos, device: torch.device, path: Path) -> bool:

@@ -96,7 +96,6 @@ class SameConv(nn.Conv2d):
         super().__init__(inputs, outputs, kernel, stride, padding=symmetric, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve x (N, C, H, W), H and W even at stride 2."""
         if self.stride[0] == 1:
             return super().forward(x)
         kernel = self.kernel_size[0]
