@@ -44,13 +44,8 @@ class Network(Protocol):
     L* is (S, S) and ab is (2, s, s), where S is the model's ``luminance_size`` and s its ``chroma_size``.
     """
 
-    @property
-    def latent_shapes(self) -> Shapes:
-        """Shape (C, r, r) of each level of a window's latent code."""
-
-    @property
-    def coarse_size(self) -> int | None:
-        """Side of the ab that :meth:`coarse` computes; None if the model has no such part."""
+    latent_shapes: Shapes  # (C, r, r) of each level of a window's latent code
+    coarse_size: int | None  # side of the ab that :meth:`coarse` computes; None without such a part
 
     def condition(self, L: Floats) -> Any:
         """Compute once what all samples under L*, (S, S), share; a ValueError if L has another shape."""

@@ -45,15 +45,11 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 class TorchNetwork:
-    """Computes a model in torch.
+    """Computes a model of ab / ``config.chroma_scale`` in torch, or a copy of it if it is on another device.
 
-    Args:
-        model: flow of ab / ``config.chroma_scale`` under L*; a copy of it is used if it is on another device.
-        luminance_size: side of the square L that conditions the flow, in pixels.
-        device: device that computes.
-        half: whether the networks compute in bf16; latents and colours stay fp32.
-        chunk: samples that go through the network at a time; by default, what suits the device.
-        guidance: how much more closely samples follow the photo than the data do, 0 or more.
+    ``half`` lets the networks compute in bf16; latents and colours stay fp32. ``chunk`` samples go through
+    the network at a time, by default as many as suit the device. With ``guidance`` above 0, samples follow
+    the photo more closely than the data do.
     """
 
     def __init__(
@@ -68,6 +64,7 @@ class TorchNetwork:
     ) -> None:
         self.model, self.device = placed(model, device), device
         self.latent_shapes: Shapes = model.latent_shapes
+        self.coarse_size: int | None = model.coarse_size
         self._size, self._half, self._guidance = luminance_size, half, guidance
         self._chunk, self._scale = chunk or _CHUNK[device.type], model.config.chroma_scale
 
@@ -82,10 +79,6 @@ class TorchNetwork:
             batch = F.avg_pool2d(batch, L.shape[0] // size)
         with self.inference():
             return self.model.guided(self.model.condition(batch), self._guidance)
-
-    @property
-    def coarse_size(self) -> int | None:
-        return self.model.coarse_size
 
     def coarse(self, latents: LatentLevels, conditions: Sequence[Any]) -> Coarse:
         coarsest = min(latents)

@@ -84,8 +84,7 @@ def evaluate(
         colorizer: the model.
         photos: as :func:`~cinn_colorize.data.sources.find_photos` lists them.
         samples: number of samples per photo.
-        temperatures: temperatures of the samples, each for all levels or by level; the likelihood is always
-            that at 1. Each photo is conditioned once for all of them.
+        temperatures: each for all levels or by level, of the samples only: the likelihood is that at 1.
         measures: measures that require a network of their own.
         calibration: receives the samples of the first temperature.
         tints: whether to measure tints too, if there are two samples or more. Those of the row ``tint`` are

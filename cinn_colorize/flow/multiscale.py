@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from cinn_colorize.flow.transform import Transform
 
 BASE = 0  # names the last stage, which transforms a vector, and its latent code
-Stage = TypeVar("Stage", bound=Transform[Any])
 
 
-class MultiScaleFlow(nn.Module, Generic[Stage]):
+class MultiScaleFlow(nn.Module):
     """Apply stages one after another; after each, split off a part of the channels as latent code.
 
     The channels left after the last resolution go through one more stage as a vector (paper, Fig. 8), after
@@ -36,7 +35,7 @@ class MultiScaleFlow(nn.Module, Generic[Stage]):
         self,
         channels: int,
         keep: Mapping[int, int],
-        stage: Callable[[int, int], Stage],
+        stage: Callable[[int, int], Transform[Any]],
         reduce: Transform[None] | None = None,
     ) -> None:
         super().__init__()
@@ -58,8 +57,8 @@ class MultiScaleFlow(nn.Module, Generic[Stage]):
         self.add_module(str(BASE), stage(BASE, values))
         self.latent_shapes[BASE] = (values, 1, 1)
 
-    def __getitem__(self, r: int) -> Stage:
-        return cast(Stage, self.get_submodule(str(r)))
+    def __getitem__(self, r: int) -> Any:
+        return self.get_submodule(str(r))
 
     def forward(
         self, x: Tensor, conditions: Mapping[int, Any]

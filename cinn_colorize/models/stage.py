@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -40,7 +40,7 @@ class Stage(Transform[Parts]):
 class StagedFlow(PhotoFlow):
     """A flow between x, (N, 2, 64, 64), and the latents of its stages' levels."""
 
-    stages: MultiScaleFlow[Any]
+    stages: MultiScaleFlow
 
     def forward(self, x: Tensor, condition: StageConditions) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         return self.stages(x, condition.parts)

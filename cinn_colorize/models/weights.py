@@ -45,10 +45,8 @@ def load_model(name: str = DEFAULT, source: str | os.PathLike[str] | None = None
     Recipes name the file that was loaded. If the model has been trained on since, make the colorizer of
     ``Loaded.of(model)``, whose recipes name none.
 
-    Args:
-        name: name of the model in the registry.
-        source: its weights, a path or ``hf:owner/name``; None for the packaged ones, whose SHA-256 is
-            verified.
+    Args: name: name of the model in the registry. source: its weights, a path or ``hf:owner/name``; None for
+    the packaged ones, whose SHA-256 is verified.
 
     Raises:
         WeightsError: the model is unknown, or the weights cannot be found or fetched, are damaged or belong

@@ -15,8 +15,7 @@ from cinn_colorize.errors import DataError
 from cinn_colorize.models.bedrooms import SIZE, Bedrooms, BedroomsConfig
 from cinn_colorize.training.choices import ABLATIONS, Dataset
 from cinn_colorize.training.crops import Batch, Loading, Parts, Prepare, for_network
-from cinn_colorize.training.objective import Noise, add_noise
-from cinn_colorize.training.task import Groups, PhotoTask, TrainingConfig
+from cinn_colorize.training.task import Groups, Noise, PhotoTask, TrainingConfig, add_noise
 
 LSUN_TRAIN, LSUN_VAL = "bedroom_train_lmdb", "bedroom_val_lmdb"
 

@@ -41,9 +41,8 @@ from cinn_colorize.models.conditioning.gamut import ColorBins, rarity
 from cinn_colorize.models.conditioning.layers import conv
 from cinn_colorize.training.choices import Stage
 from cinn_colorize.training.crops import Crops, Parts, Prepare, squeezed
-from cinn_colorize.training.objective import Noise
 from cinn_colorize.training.old_film import some_as_film
-from cinn_colorize.training.task import CropsTask, Groups, TrainingConfig
+from cinn_colorize.training.task import CropsTask, Groups, Noise, TrainingConfig
 
 DISTILLED = (8, 16, 32)  # strides of the features that are distilled
 CHROMA_SCALE = 15.0  # of x = ab / 15, as in ``natural``

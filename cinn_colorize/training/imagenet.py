@@ -24,8 +24,7 @@ from cinn_colorize.models.conditioning.vgg import WIDTHS, BinClassifier, VggNetw
 from cinn_colorize.models.imagenet_vgg import PRESETS, ImagenetVgg
 from cinn_colorize.training.choices import Stage
 from cinn_colorize.training.crops import DEV, Crops, Parts, to_network
-from cinn_colorize.training.objective import Noise
-from cinn_colorize.training.task import CropsTask, Groups, PhotoTask, TrainingConfig
+from cinn_colorize.training.task import CropsTask, Groups, Noise, PhotoTask, TrainingConfig
 
 DEV_PHOTOS = 500  # evenly chosen from ImageNet's 50,000 for validation, to evaluate a run on
 

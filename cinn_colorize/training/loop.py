@@ -19,11 +19,10 @@ from torch.nn.parallel import DistributedDataParallel
 from cinn_colorize.errors import DataError, PhotoError
 from cinn_colorize.training.choices import Precision
 from cinn_colorize.training.crops import Batch, Loading, Parts
-from cinn_colorize.training.objective import Noise
 from cinn_colorize.training.processes import choose_precision
 from cinn_colorize.training.run_options import Progress, RunOptions
 from cinn_colorize.training.state import RunState, load_newest, load_resumable, save_checkpoint
-from cinn_colorize.training.task import Model, Task, TrainingConfig
+from cinn_colorize.training.task import Model, Noise, Task, TrainingConfig
 
 log = logging.getLogger(__name__)
 

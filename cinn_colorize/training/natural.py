@@ -27,9 +27,17 @@ from cinn_colorize.models.natural_config import COARSE, NaturalConfig
 from cinn_colorize.training.choices import ABLATIONS, Dataset, Stage
 from cinn_colorize.training.crops import CHROMA_SIZE, Batch, Loading, Parts, Prepare
 from cinn_colorize.training.features import CACHED_PHOTOS, load_backbone
-from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll, vividness
 from cinn_colorize.training.old_film import some_as_film
-from cinn_colorize.training.task import Groups, PhotoTask, TrainingConfig
+from cinn_colorize.training.task import (
+    Groups,
+    Noise,
+    PhotoTask,
+    TrainingConfig,
+    add_noise,
+    balanced_loss,
+    level_nll,
+    vividness,
+)
 
 # Names of layers and tables in ``natural``; see :func:`by_adam`.
 _BY_ADAM = {"position", "embed", "to_affine", "to_colours"}

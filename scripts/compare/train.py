@@ -42,10 +42,9 @@ from cinn_colorize.training.crops import Batch, Loading
 from cinn_colorize.training.datasets import open_task
 from cinn_colorize.training.features import load_backbone
 from cinn_colorize.training.natural import NaturalTask
-from cinn_colorize.training.objective import Noise
 from cinn_colorize.training.run import run_training
 from cinn_colorize.training.run_options import Progress, RunOptions
-from cinn_colorize.training.task import Task, TrainingConfig
+from cinn_colorize.training.task import Noise, Task, TrainingConfig
 
 ALL: list[type[Method]] = [Regression, Classification, VaeMdn, Pix2pix, ColorGan]
 METHODS = {method.name: method for method in ALL}

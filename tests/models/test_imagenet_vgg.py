@@ -35,8 +35,8 @@ from cinn_colorize.training.imagenet import (
     load_network,
 )
 from cinn_colorize.training.loop import train
-from cinn_colorize.training.objective import Noise
 from cinn_colorize.training.run_options import RunOptions
+from cinn_colorize.training.task import Noise
 
 CPU = torch.device("cpu")
 WIDTHS = narrow_vgg().network

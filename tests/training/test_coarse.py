@@ -26,9 +26,8 @@ from cinn_colorize.training.natural import (
     batch_nll,
     features_in_chunks,
 )
-from cinn_colorize.training.objective import Noise, vividness
 from cinn_colorize.training.run_options import RunOptions
-from cinn_colorize.training.task import without
+from cinn_colorize.training.task import Noise, vividness, without
 
 CPU = torch.device("cpu")
 

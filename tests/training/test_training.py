@@ -27,10 +27,18 @@ from cinn_colorize.training.natural import (
     NaturalTraining,
     features_in_chunks,
 )
-from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll, mean_loss
 from cinn_colorize.training.run_options import RunOptions
 from cinn_colorize.training.state import load_newest, save_checkpoint
-from cinn_colorize.training.task import TrainingConfig, cosine, without
+from cinn_colorize.training.task import (
+    Noise,
+    TrainingConfig,
+    add_noise,
+    balanced_loss,
+    cosine,
+    level_nll,
+    mean_loss,
+    without,
+)
 
 CPU = torch.device("cpu")
 
