@@ -23,9 +23,9 @@ from cinn_colorize.flow.multiscale import BASE, MultiScaleFlow
 from cinn_colorize.flow.sequence import Sequence
 from cinn_colorize.flow.transform import Transform
 from cinn_colorize.models.architecture import Depth, Width
+from cinn_colorize.models.base import Parts, Stage, StageConditions, StagedFlow
 from cinn_colorize.models.conditioning.layers import conv
 from cinn_colorize.models.conditioning.pyramid import LuminancePyramid
-from cinn_colorize.models.stage import Parts, Stage, StageConditions, StagedFlow
 
 SIZE = 64  # of L and of ab
 

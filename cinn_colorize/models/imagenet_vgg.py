@@ -23,8 +23,8 @@ from cinn_colorize.flow.multiscale import BASE, MultiScaleFlow
 from cinn_colorize.flow.sequence import Sequence
 from cinn_colorize.flow.transform import Transform
 from cinn_colorize.models.architecture import Depth, Width
+from cinn_colorize.models.base import Parts, Stage, StageConditions, StagedFlow
 from cinn_colorize.models.conditioning.vgg import WIDTHS, VggNetwork, vgg_head
-from cinn_colorize.models.stage import Parts, Stage, StageConditions, StagedFlow
 
 SIZE = 64  # of ab and of the features
 Coupling = Callable[[int, Callable[[int, int], nn.Module]], AffineCoupling]  # of channels and subnetworks

@@ -21,13 +21,12 @@ from cinn_colorize.flow.mixing import Permutation
 from cinn_colorize.flow.sequence import Sequence
 from cinn_colorize.flow.transform import Transform
 from cinn_colorize.models.architecture import Depth, Width
-from cinn_colorize.models.base import ConditionalFlow
+from cinn_colorize.models.base import ConditionalFlow, Parts
 
 DIGITS = 10
 SIZE = 28  # pixels of a digit's side
 AXES = 4  # principal components kept
 LEVEL = 0  # the only level of the latent code
-Parts = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)

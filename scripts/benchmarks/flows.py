@@ -20,10 +20,10 @@ from cinn_colorize.flow.coupling import AffineCoupling
 from cinn_colorize.flow.multiscale import BASE
 from cinn_colorize.flow.sequence import Sequence
 from cinn_colorize.models import base
+from cinn_colorize.models.base import StageConditions
 from cinn_colorize.models.imagenet_vgg import ImagenetVgg, ImagenetVggConfig
 from cinn_colorize.models.natural import level_flow
 from cinn_colorize.models.natural_config import LevelConfig, NaturalConfig
-from cinn_colorize.models.stage import StageConditions
 from cinn_colorize.training.processes import choose_precision
 
 BATCH, SAMPLES = 16, 8

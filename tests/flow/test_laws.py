@@ -36,13 +36,12 @@ from cinn_colorize.flow.mixing import OrthogonalMixing, Permutation
 from cinn_colorize.flow.sequence import Sequence
 from cinn_colorize.flow.transform import Transform
 from cinn_colorize.models import MODELS, model_class
-from cinn_colorize.models.base import expanded
+from cinn_colorize.models.base import Stage, expanded
 from cinn_colorize.models.bedrooms import BedroomsStage
 from cinn_colorize.models.bedrooms import StageConfig as BedroomsStageConfig
 from cinn_colorize.models.imagenet_vgg import ImagenetVggStage
 from cinn_colorize.models.imagenet_vgg import StageConfig as VggStageConfig
 from cinn_colorize.models.mnist import MnistConfig
-from cinn_colorize.models.stage import Stage
 from cinn_colorize.training.task import without
 
 N, WIDTH = 2, 8

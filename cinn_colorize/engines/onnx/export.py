@@ -127,20 +127,19 @@ def export(loaded: Loaded, folder: Path) -> list[Path]:
     The folder is made if it does not exist. WeightsError if the files cannot be written, or the packages that
     this requires are missing.
     """
-    contents = {}
-    for file, graph in _graphs(loaded).items():
+    graphs = _graphs(loaded)
+    for graph in graphs.values():
         graph.metadata_props.update({"weights": loaded.sha256, "version": __version__})
-        contents[file] = _serialised(graph)
-    return _write(folder, contents)
+    return _write(folder, graphs)
 
 
 def export_graphs(loaded: Loaded, folder: Path) -> list[Path]:
     """Write the files of a model without its weights, and what these files lack; see :func:`export`."""
     import onnx_ir
 
-    state, contents = loaded.model.state_dict(), dict[str, bytes]()
+    state, graphs = loaded.model.state_dict(), _graphs(loaded)
     lacks: dict[str, dict[str, list[int]]] = {}
-    for file, graph in _graphs(loaded).items():
+    for file, graph in graphs.items():
         external = {name: value for name, value in graph.graph.initializers.items() if name in state}
         for name, value in external.items():
             held = value.const_value
@@ -149,15 +148,13 @@ def export_graphs(loaded: Loaded, folder: Path) -> list[Path]:
                 "weights", 0, held.nbytes, held.dtype, shape=onnx_ir.Shape(state[name].shape), name=name
             )
         lacks[file] = {name: list(state[name].shape) for name in sorted(external)}
-        contents[file] = _serialised(graph)
     config = loaded.model.config
     about = {
         "architecture": asdict(config),
         "defaults": {field.name: field.default for field in fields(config) if field.default is not MISSING},
         "files": lacks,
     }
-    contents[CONTENTS] = (json.dumps(about, sort_keys=True) + "\n").encode()
-    return _write(folder, contents)
+    return _write(folder, graphs, {CONTENTS: (json.dumps(about, sort_keys=True) + "\n").encode()})
 
 
 def _graphs(loaded: Loaded) -> dict[str, onnx_ir.Model]:
@@ -270,13 +267,14 @@ def _graph(
     return model
 
 
-def _serialised(model: onnx_ir.Model) -> bytes:
+def _write(
+    folder: Path, graphs: Mapping[str, onnx_ir.Model], others: dict[str, bytes] | None = None
+) -> list[Path]:
     import onnx_ir
 
-    return onnx_ir.to_proto(model).SerializeToString(deterministic=True)
-
-
-def _write(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
+    protos = {file: onnx_ir.to_proto(graph) for file, graph in graphs.items()}
+    contents = {file: proto.SerializeToString(deterministic=True) for file, proto in protos.items()}
+    contents |= others or {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, content in contents.items():
