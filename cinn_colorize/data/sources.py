@@ -159,10 +159,7 @@ class FolderPhotos(_NamedPhotos):
 
 
 class LmdbPhotos(_NamedPhotos):
-    """The photos of an LMDB in LSUN's layout: a key and the bytes of an image file each, in the keys' order.
-
-    DataError if it is damaged or empty, or the package lmdb is missing.
-    """
+    """The photos of an LMDB in LSUN's layout, in the order of their keys; DataError if it cannot be read."""
 
     def __init__(self, path: Path) -> None:
         lmdb = _lmdb(path)
@@ -194,10 +191,7 @@ def _lmdb(path: Path) -> ModuleType:
 
 @cache
 def open_lmdb(path: Path) -> lmdb.Environment:
-    """Open an LMDB once per process, as LMDB requires; it is never closed.
-
-    DataError if its file ends before its last page, where reading would kill the process.
-    """
+    """Open an LMDB once per process, as it requires; DataError if it is cut off, which is fatal to read."""
     lmdb = _lmdb(path)
     # Without locks, so that the data may be read-only.
     opened = lmdb.open(str(path), readonly=True, lock=False, readahead=False, meminit=False)

@@ -72,10 +72,7 @@ def is_folder(url: Url) -> bool:
 
 
 def find(url: Url, pattern: str) -> list[Url]:
-    """Return the files that a URL means: one, those of a pattern with ``*``, or a folder's of a pattern.
-
-    DataError if it cannot be reached.
-    """
+    """Return the files that a URL means, itself or those of its ``*`` or folder; DataError out of reach."""
     system, path = _system(url)
     if "*" not in url and not is_folder(url):
         return [url]

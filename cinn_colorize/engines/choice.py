@@ -41,10 +41,7 @@ class ModelSpec:
 
     @property
     def graphs(self) -> Path | None:
-        """Folder of the graphs that onnxruntime computes; None if torch computes the network.
-
-        WeightsError if the weights are damaged, or onnxruntime is asked for and cannot compute them.
-        """
+        """Folder of the graphs that onnxruntime computes, None for torch; or a WeightsError."""
         if self.engine is Engine.torch or (self.engine is Engine.auto and not self._suits_onnxruntime):
             return None
         from cinn_colorize.engines.onnx.files import graphs_for

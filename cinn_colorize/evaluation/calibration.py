@@ -65,10 +65,7 @@ class Calibration:
         self._sums = {size: np.zeros((3, len(_SPREAD_EDGES) + 1)) for size in SIZES}
 
     def add(self, nll: float, samples: Floats, truth: Floats) -> None:
-        """Add a photo: the nll of its own colours, nats per dimension, and ab of its samples and itself.
-
-        Samples are (n, 2, 64, 64), as they leave the flow; the truth is (2, 64, 64).
-        """
+        """Add a photo: its nll, nats per dimension, samples (n, 2, 64, 64) as drawn, and ab (2, 64, 64)."""
         drawn, ab = limited(samples), truth.astype(np.float64)
         self.nll.append(nll)
         self.error.append(float(np.sqrt(np.square(drawn - ab).mean(axis=(1, 2, 3))).mean()))
@@ -99,10 +96,7 @@ class Calibration:
 
 
 def calibration_plot(calibration: Calibration) -> Image.Image:
-    """Draw error against nll, frequencies of colours, and errors against those that samples predict.
-
-    ImportError if matplotlib, of the extra ``evaluation``, is not installed.
-    """
+    """Draw error against nll, frequencies of colours, and expected errors; ImportError without matplotlib."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 

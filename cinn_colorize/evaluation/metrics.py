@@ -221,10 +221,7 @@ class Tinted:
 
 
 def best(photos: Mapping[float, Sequence[Statistics]]) -> tuple[list[Statistics], dict[str, float]]:
-    """Choose the deviation that is best for each measure, from statistics of each photo by deviation.
-
-    Return statistics of each photo, of each measure at its own deviation, and these deviations by measure.
-    """
+    """Choose the best deviation for each measure; return each photo's statistics at it, and it by measure."""
     estimates = {sigma: estimate(found) for sigma, found in photos.items()}
     sigmas = {
         name: min(estimates, key=lambda sigma: _shortfall(name, estimates[sigma][name].mean))

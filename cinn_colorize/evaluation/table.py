@@ -278,10 +278,7 @@ def read_earlier(path: Path, photos: Sequence[str], samples: int) -> Earlier:
 
 
 def statistics_by_name(per_photo: Any, row: str) -> dict[str, Statistics]:
-    """Return the statistics of each photo in a row of ``per_photo`` of ``evaluate --json``, by its name.
-
-    KeyError or ValueError if the row is missing or malformed.
-    """
+    """Return each photo's statistics in a row of ``per_photo``; KeyError or ValueError if it is malformed."""
     names = [str(name) for name in per_photo["names"]]
     terms: dict[str, list[Term]] = {}
     for measure, found in per_photo[row].items():
@@ -322,10 +319,7 @@ def read_subsets(path: Path, photos: Sequence[str]) -> Subsets:
 
 
 def read_column(path: Path, column: str, content: str) -> dict[str, str]:
-    """Read a column of a table by the column ``entry``; DataError if it cannot be read or is malformed.
-
-    ``content`` is what must be in it, for messages.
-    """
+    """Read a column of a table by ``entry``; a DataError says what ``content`` it must have."""
     try:
         table = io.StringIO(read_table(path).decode("utf-8"), newline="")
         rows = [(row["entry"], row[column]) for row in csv.DictReader(table, delimiter="\t")]

@@ -93,10 +93,7 @@ class ConvSubnet(nn.Module):
 
 
 class LinearSubnet(nn.Module):
-    """The same with fully connected layers, whose widths in between are ``hidden``, at least one.
-
-    The condition is (N, hidden[0]).
-    """
+    """The same with fully connected layers of the widths ``hidden``, given a condition (N, hidden[0])."""
 
     def __init__(self, inputs: int, outputs: int, hidden: Sequence[int]) -> None:
         super().__init__()

@@ -73,10 +73,7 @@ class ConditionalFlow(nn.Module):
         raise NotImplementedError
 
     def guided(self, condition: Any, weight: float) -> Any:
-        """Return a condition that is followed more closely than the data do, by a weight of guidance.
-
-        ValueError if the model cannot be guided.
-        """
+        """Return a condition that is followed more closely than the data do, by a weight; or a ValueError."""
         if weight:
             raise ValueError(f"these weights of {self.name} cannot be guided; guidance must be 0")
         return condition

@@ -178,10 +178,7 @@ def _vector_maps(
 
 
 class ImagenetVgg(StagedFlow):
-    """The flow between x = ab / chroma_scale and latents at 16, 8 and 4 px and of a vector, level 0.
-
-    A config that names an unknown reduction is a KeyError.
-    """
+    """The flow between x and latents at 16, 8, 4 px and of a vector; KeyError for an unknown reduction."""
 
     name = "imagenet-vgg"
     config_class = ImagenetVggConfig

@@ -49,18 +49,13 @@ class MnistConfig:
 
 
 class Mnist(ConditionalFlow):
-    """The flow between images x in [0, 1], (N, 1, 28, 28), and their latents, (N, 784, 1, 1).
-
-    Attributes:
-        centre: mean latent code of MNIST's test digits, (784,), stored with the weights.
-        axes: their principal components times their standard deviations, (4, 784).
-    """
+    """The flow between images x in [0, 1], (N, 1, 28, 28), and their latents, (N, 784, 1, 1)."""
 
     name = "mnist"
     config_class = MnistConfig
     config: MnistConfig
-    centre: Tensor
-    axes: Tensor
+    centre: Tensor  # mean latent code of MNIST's test digits, (784,), stored with the weights
+    axes: Tensor  # their principal components times their standard deviations, (4, 784)
 
     def __init__(self, config: MnistConfig) -> None:
         super().__init__(config)

@@ -29,9 +29,9 @@ from cinn_colorize.flow.details import (
     GuidedShift,
     Interval,
     LeakyClamp,
+    SinhMap,
 )
 from cinn_colorize.flow.downsampling import HaarDownsampling, Squeeze, haar
-from cinn_colorize.flow.elementwise import SinhMap
 from cinn_colorize.flow.mixing import OrthogonalMixing
 from cinn_colorize.flow.sequence import Sequence
 from cinn_colorize.flow.transform import Transform
@@ -180,10 +180,7 @@ class Level(nn.Module):
 
 
 class Natural(PhotoFlow):
-    """The flow between x = ab / chroma_scale, (N, 2, 64, 64), and one latent per level.
-
-    A config whose levels of details are not those at 32 and 16 px is a ValueError.
-    """
+    """The flow between x, (N, 2, 64, 64), and latents; ValueError for details not at 32 and 16 px."""
 
     name = "natural"
     config_class = NaturalConfig

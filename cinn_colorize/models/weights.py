@@ -72,10 +72,7 @@ def loaded_from(model: str | Loaded, source: str | os.PathLike[str] | None = Non
 
 
 def find_weights(name: str = DEFAULT, source: str | os.PathLike[str] | None = None) -> tuple[Path, str]:
-    """Return path and SHA-256 of the file that :func:`load_model` would load, downloaded if necessary.
-
-    WeightsError if the model is unknown, or the weights cannot be found or fetched, or are damaged.
-    """
+    """Return path and SHA-256 of the file that :func:`load_model` would load; or a WeightsError."""
     if name not in MODELS:
         raise WeightsError(f"{name}: unknown model; choose {', '.join(MODELS)}")
     if source is not None:
@@ -85,10 +82,7 @@ def find_weights(name: str = DEFAULT, source: str | os.PathLike[str] | None = No
 
 
 def own_weights(info: ModelInfo) -> Path:
-    """Find and verify a model's own weights: those of this installation, or else those of the hub.
-
-    WeightsError if none are published, or they cannot be found or fetched, or are damaged.
-    """
+    """Find and verify a model's own weights, here or on the hub; WeightsError if missing or damaged."""
     if info.sha256 is None:
         advice = "train the model and pass the file with --weights"
         raise WeightsError(f"{info.name}: no weights are published yet; {advice}")

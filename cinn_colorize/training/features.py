@@ -124,14 +124,6 @@ class Losses(nn.Module):
         self.variance: dict[int, Tensor] = {}
         self.rarity: Tensor | None = None
 
-    @torch.no_grad()
-    def measure(self, color: Tensor, counts: Tensor) -> None:
-        """Take variances from photos, sRGB (N, 3, H, W) in [-1, 1], and rarity from counts of bins."""
-        parts = [self.original(part) for part in color.split(CACHED_PHOTOS)]
-        targets = {s: torch.cat([part[s] for part in parts]) for s in parts[0]}
-        self.variance = {s: f.var(dim=(0, 2, 3), keepdim=True).clamp(min=1e-6) for s, f in targets.items()}
-        self.rarity = rarity(counts / counts.sum())
-
     def forward(
         self, features: Mapping[int, Tensor], head: ColorHead, ab: Tensor, color: Tensor
     ) -> dict[str, Tensor]:
@@ -228,17 +220,22 @@ class FeaturesTask(CropsTask[GrayFeatures]):
     def save(self, model: GrayFeatures, path: Path, training: dict[str, object]) -> None:
         tensorfile.save(path, {"model": self.model, "training": training}, model.backbone.state_dict())
 
+    @torch.no_grad()
     def _measure_photos(self, config: FeaturesTraining) -> None:
-        """Estimate variances and rarities from crops that the run does not see."""
-        device = next(self.objective.parameters()).device
+        """Estimate variances of features and rarities of bins from crops that the run does not see."""
+        objective, device = self.objective, next(self.objective.parameters()).device
         crops = Crops(self.photos, config.seed + 1, partial(small, size=config.size))
-        color, counts = [], torch.zeros(len(self.objective.bins))
+        color, counts = [], torch.zeros(len(objective.bins))
         for position in range(min(COUNTED_PHOTOS, 2 * len(self.photos))):
             _, ab, image = crops[position].parts
-            counts += self.objective.bins.counts(ab[None].to(device)).cpu()
+            counts += objective.bins.counts(ab[None].to(device)).cpu()
             if position < MEASURED_PHOTOS:
                 color.append(image)
-        self.objective.measure(scaled(torch.stack(color).to(device)), counts.to(device))
+        images, counts = scaled(torch.stack(color).to(device)), counts.to(device)
+        parts = [objective.original(part) for part in images.split(CACHED_PHOTOS)]
+        features = {s: torch.cat([part[s] for part in parts]) for s in parts[0]}
+        variance = {s: f.var(dim=(0, 2, 3), keepdim=True).clamp(min=1e-6) for s, f in features.items()}
+        objective.variance, objective.rarity = variance, rarity(counts / counts.sum())
 
 
 def small(

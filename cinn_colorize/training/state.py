@@ -110,10 +110,7 @@ class RunState(Generic[Model]):
         self.average.update_parameters(self.model)
 
     def go_back(self, state: Mapping[str, Any] | None, fault: str) -> None:
-        """Load what a checkpoint's state had learnt, but continue with the photos after ``seen``.
-
-        DivergedError if this would be the fourth return to the same checkpoint.
-        """
+        """Load what a checkpoint had learnt, and go on after ``seen``; DivergedError at its fourth return."""
         assert state is not None
         self._returns = self._returns + 1 if state["seen"] == self._returned_to else 1
         self._returned_to = state["seen"]

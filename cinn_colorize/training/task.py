@@ -280,10 +280,7 @@ def _initialise_as_torch(model: nn.Module) -> None:
 
 
 def level_nll(latents: Mapping[int, Tensor], log_dets: Mapping[int, Tensor]) -> dict[int, Tensor]:
-    """Compute the negative log-likelihood by level, nats, (N,) each; the sum over levels is that of x.
-
-    It includes the constant of the standard normal, half log 2 pi per dimension.
-    """
+    """Compute the nll by level, nats, (N,) each, with the constant of the normal; their sum is that of x."""
     constant = 0.5 * math.log(2 * math.pi)
     return {r: (0.5 * z.square() + constant).flatten(1).sum(1) - log_dets[r] for r, z in latents.items()}
 

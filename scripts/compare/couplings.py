@@ -15,9 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinn_colorize.flow.details import LeakyClamp
+from cinn_colorize.flow.details import LeakyClamp, SinhMap
 from cinn_colorize.flow.downsampling import haar
-from cinn_colorize.flow.elementwise import SinhMap
 from cinn_colorize.models.base import PhotoFlow
 from cinn_colorize.models.conditioning.layers import conv
 from cinn_colorize.models.conditioning.pyramid import FeaturePyramid, LevelHead

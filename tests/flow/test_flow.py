@@ -15,9 +15,9 @@ from cinn_colorize.flow.details import (
     GuidedShift,
     Interval,
     LeakyClamp,
+    SinhMap,
 )
 from cinn_colorize.flow.downsampling import HaarDownsampling, Squeeze, haar, inverse_haar
-from cinn_colorize.flow.elementwise import SinhMap
 from cinn_colorize.flow.mixing import OrthogonalMixing, Permutation
 
 WIDTH = 8

@@ -29,9 +29,9 @@ from cinn_colorize.flow.details import (
     GuidedShift,
     Interval,
     LeakyClamp,
+    SinhMap,
 )
 from cinn_colorize.flow.downsampling import HaarDownsampling, Squeeze
-from cinn_colorize.flow.elementwise import SinhMap
 from cinn_colorize.flow.mixing import OrthogonalMixing, Permutation
 from cinn_colorize.flow.sequence import Sequence
 from cinn_colorize.flow.transform import Transform

@@ -8,8 +8,8 @@ from helpers import stir
 from torch.profiler import ProfilerActivity, profile
 
 from cinn_colorize.flow.coupling import AffineCoupling, ConvSubnet
+from cinn_colorize.flow.details import SinhMap
 from cinn_colorize.flow.downsampling import HaarDownsampling
-from cinn_colorize.flow.elementwise import SinhMap
 from cinn_colorize.flow.mixing import OrthogonalMixing, Permutation
 from cinn_colorize.flow.sequence import Sequence
 

@@ -122,11 +122,7 @@ class _Step(nn.Module):
 
 
 def export(loaded: Loaded, folder: Path) -> list[Path]:
-    """Write the files of a model, on the CPU, complete with their weights; existing ones are replaced.
-
-    The folder is made if it does not exist. WeightsError if the files cannot be written, or the packages that
-    this requires are missing.
-    """
+    """Write the files of a model, on the CPU, with its weights into a folder; WeightsError if that fails."""
     graphs = _graphs(loaded)
     for graph in graphs.values():
         graph.metadata_props.update({"weights": loaded.sha256, "version": __version__})

@@ -139,10 +139,7 @@ class EfficientNetLite(nn.Module):
             self.stages.append(nn.Sequential(*blocks))
 
     def forward(self, rgb: Tensor) -> dict[int, Tensor]:
-        """Compute features (N, C, H / stride, W / stride) by stride.
-
-        ``rgb`` is (N, 3, H, W), 2 sRGB - 1 in [-1, 1], H and W multiples of 32; see :func:`gray_input`.
-        """
+        """Compute features by stride of 2 sRGB - 1, (N, 3, H, W) in [-1, 1], H and W multiples of 32."""
         shallow = self.shallow(rgb)
         return {**shallow, **self.deep(shallow[8])}
 
@@ -195,10 +192,7 @@ class EfficientNetLite2(EfficientNetLite):
 
 
 class Classifier(nn.Module):
-    """The classifier on EfficientNet-Lite's features, of ImageNet's 1000 classes.
-
-    ``state`` are the weights of the whole network, as for :meth:`EfficientNetLite.load_pretrained`.
-    """
+    """The classifier of ImageNet's 1000 classes; ``state`` is as for :class:`EfficientNetLite`."""
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         super().__init__()

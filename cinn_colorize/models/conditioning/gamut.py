@@ -110,18 +110,12 @@ class ColorBins(nn.Module):
         return torch.zeros(len(self), device=ab.device).index_add_(0, indices.flatten(), weights.flatten())
 
     def annealed_mean(self, logits: Tensor, temperature: float = 0.38) -> Tensor:
-        """Map logits (N, K, H, W) to ab (N, 2, H, W): the mean of the sharpened distribution (Eq. 5 there).
-
-        A temperature of 1 gives the mean, and towards 0 the mode.
-        """
+        """Map logits (N, K, H, W) to ab: the mean of the sharpened distribution (Eq. 5 there), at 0 its mode."""
         return torch.einsum("nkhw,kc->nchw", (logits / temperature).softmax(dim=1), self.centres)
 
 
 def rarity(prior: Tensor) -> Tensor:
-    """Return weights that make rare colours count (Eq. 4 there), given the share of each bin in the photos.
-
-    Their mean under these shares is 1. ValueError if the shares do not add up to 1.
-    """
+    """Return weights that make rare colours count (Eq. 4 there); ValueError if shares do not sum to 1."""
     if not math.isclose(float(prior.sum()), 1, rel_tol=1e-3):
         raise ValueError(f"a prior must add up to 1, not {float(prior.sum())}")
     weights = 1 / ((1 - _UNIFORM) * prior + _UNIFORM / len(prior))

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from cinn_colorize.flow.details import SinhMap
 from cinn_colorize.flow.downsampling import haar
-from cinn_colorize.flow.elementwise import SinhMap
 from cinn_colorize.models.conditioning.backbone import FEATURES
 from cinn_colorize.models.conditioning.layers import ResidualBlock, conv
 from cinn_colorize.models.natural_config import NaturalConfig
@@ -172,10 +172,7 @@ class LevelHead(nn.Module):
         return Prepared(F.silu(self.read(source)), luminance)
 
     def forward(self, prepared: Prepared, coarser: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Compute the condition of the elementwise map, (N, 24, r, r), and those of each subnetwork.
-
-        ``coarser`` are the mean colours at r, (N, 2, r, r).
-        """
+        """Compute the conditions of the elementwise map and of each subnetwork, given colours (N, 2, r, r)."""
         coarser = coarser.clamp(-self.limit, self.limit)
         h = self.context(F.silu(self.join(torch.cat([*prepared, coarser], dim=1))))
         h = self.residual(h)
