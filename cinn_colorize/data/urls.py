@@ -99,9 +99,8 @@ def open_file(url: Url) -> IO[bytes]:
             file.seek(-_END, os.SEEK_END)
             file.read(_END)
         except ValueError as error:
-            raise DataError(
-                f"{url.shown}: its server does not support range requests; add --cache FOLDER"
-            ) from error
+            problem = "its server does not support range requests; add --cache FOLDER"
+            raise DataError(f"{url.shown}: {problem}") from error
         return file
 
     return retry(url.shown, opened)

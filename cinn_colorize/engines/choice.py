@@ -60,11 +60,7 @@ class ModelSpec:
         return can and find_spec("onnxruntime") is not None
 
     def load(self) -> LoadedNetwork:
-        """Load the network.
-
-        WeightsError if it cannot be loaded; ValueError if the guidance is out of range, or not possible with
-        these weights, or this machine does not have the device.
-        """
+        """Load the network; WeightsError if that fails, ValueError for a wrong guidance or device."""
         if graphs := self.graphs:
             from cinn_colorize.engines.onnx.files import Sessions
 

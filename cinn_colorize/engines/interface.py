@@ -51,7 +51,7 @@ class Network(Protocol):
         """Compute once what all samples under L*, (S, S), share; a ValueError if L has another shape."""
 
     def coarse(self, latents: LatentLevels, conditions: Sequence[Any]) -> Coarse:
-        """Compute what :meth:`decode` begins with, of the coarsest level of N codes, under N conditions or 1."""
+        """Compute what :meth:`decode` begins with from the coarsest level of N codes, N or 1 conditions."""
 
     def decode(
         self, latents: LatentLevels, condition: Any, coarse: Coarse | None = None

@@ -131,10 +131,7 @@ def _kernel(x: Floats | Doubles, y: Doubles) -> Doubles:
 
 
 class Fid(Measure):
-    """``fid``; without a standard error, since resampled photos would be closer to each other.
-
-    DataError as of :class:`KidLite0`, or if the weights cannot be downloaded.
-    """
+    """``fid``; without a standard error, since resampled photos would be closer to each other."""
 
     name = "fid"
 

@@ -57,10 +57,7 @@ def load_model(name: str = DEFAULT, source: str | os.PathLike[str] | None = None
 
 
 def loaded_from(model: str | Loaded, source: str | os.PathLike[str] | None = None) -> Loaded:
-    """Return a loaded model, or load one by :func:`load_model`.
-
-    ValueError if there are weights beside a loaded model, TypeError if the model is neither that nor a name.
-    """
+    """Return a loaded model, or load one; TypeError if it is neither, ValueError for weights beside it."""
     if isinstance(model, Loaded):
         if source is not None:
             raise ValueError("a loaded model has its weights; give a name, or leave out weights")

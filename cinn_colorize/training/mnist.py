@@ -38,10 +38,7 @@ class Part(NamedTuple):
 
 
 def read_mnist(folder: Path, part: str) -> Part:
-    """Read a part of MNIST, ``train`` (60,000 digits) or ``t10k`` (the test set, 10,000).
-
-    The folder or its subfolder ``raw`` holds MNIST's four files, gzipped or not; DataError otherwise.
-    """
+    """Read ``train`` or ``t10k`` of MNIST's four files, gzipped or not, maybe in ``raw``; or a DataError."""
     images = _read_idx(folder, f"{part}-images-idx3-ubyte", 3)
     labels = _read_idx(folder, f"{part}-labels-idx1-ubyte", 1)
     if images.shape[1:] != (SIZE, SIZE) or len(images) != len(labels) or labels.max(initial=0) >= DIGITS:

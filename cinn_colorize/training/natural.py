@@ -170,10 +170,7 @@ def _check_shares(photos: int, every: Mapping[int, int]) -> None:
 def batch_nll(
     model: Natural, x: Tensor, L: Tensor, features: dict[int, Tensor], every: Mapping[int, int]
 ) -> dict[int, Tensor]:
-    """Compute the nll by level, nats, of every ``every[r]``-th photo; DataError if they cannot be divided so.
-
-    Fine levels see fewer photos because they cost most and learn first.
-    """
+    """Compute the nll of every ``every[r]``-th photo by level: the finest cost most and learn first."""
     _check_shares(len(x), every)
     parts, start = [], 0
     for r in sorted(model.latent_shapes, reverse=True):

@@ -96,10 +96,7 @@ class ColorBins(nn.Module):
         return indices.reshape(shape).movedim(-1, 1), weights.reshape(shape).movedim(-1, 1)
 
     def cross_entropy(self, logits: Tensor, ab: Tensor, rarity: Tensor | None = None) -> Tensor:
-        """Compute the cross entropy of logits (N, K, H, W) for each pixel of ab (N, 2, H, W), in nats.
-
-        A pixel has the weight of its nearest bin, see :func:`rarity`.
-        """
+        """Compute the cross entropy of logits for each pixel of ab, nats, weighted by its nearest bin."""
         indices, weights = self.encode(ab)
         entropy = -(weights * logits.log_softmax(dim=1).gather(1, indices)).sum(1)
         return entropy if rarity is None else entropy * rarity[indices[:, 0]]
@@ -110,12 +107,12 @@ class ColorBins(nn.Module):
         return torch.zeros(len(self), device=ab.device).index_add_(0, indices.flatten(), weights.flatten())
 
     def annealed_mean(self, logits: Tensor, temperature: float = 0.38) -> Tensor:
-        """Map logits (N, K, H, W) to ab: the mean of the sharpened distribution (Eq. 5 there), at 0 its mode."""
+        """Map logits (N, K, H, W) to ab: the mean of the sharpened distribution (Eq. 5 there)."""
         return torch.einsum("nkhw,kc->nchw", (logits / temperature).softmax(dim=1), self.centres)
 
 
 def rarity(prior: Tensor) -> Tensor:
-    """Return weights that make rare colours count (Eq. 4 there); ValueError if shares do not sum to 1."""
+    """Return weights that make rare colours count (Eq. 4 there), given the share of each bin."""
     if not math.isclose(float(prior.sum()), 1, rel_tol=1e-3):
         raise ValueError(f"a prior must add up to 1, not {float(prior.sum())}")
     weights = 1 / ((1 - _UNIFORM) * prior + _UNIFORM / len(prior))

@@ -61,10 +61,7 @@ class SelfAttention(nn.Module):
 
 
 class FeaturePyramid(nn.Module):
-    """Features at 64, 32, 16 and 8 px from backbone features at 256 px input and L at 64 px.
-
-    ``attention`` has the number of transformer blocks by resolution.
-    """
+    """Features at 64 to 8 px of a backbone's and L; ``attention`` has the number of blocks by resolution."""
 
     CHANNELS: ClassVar[dict[int, int]] = {64: 64, 32: 128, 16: 192, 8: 256}  # by resolution
 
@@ -172,7 +169,7 @@ class LevelHead(nn.Module):
         return Prepared(F.silu(self.read(source)), luminance)
 
     def forward(self, prepared: Prepared, coarser: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Compute the conditions of the elementwise map and of each subnetwork, given colours (N, 2, r, r)."""
+        """Compute conditions of the elementwise map and of each subnetwork, given colours (N, 2, r, r)."""
         coarser = coarser.clamp(-self.limit, self.limit)
         h = self.context(F.silu(self.join(torch.cat([*prepared, coarser], dim=1))))
         h = self.residual(h)
