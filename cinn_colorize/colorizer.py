@@ -28,6 +28,7 @@ from cinn_colorize import __version__
 from cinn_colorize.engines.interface import Network
 from cinn_colorize.engines.interface import NetworkInput as NetworkInput
 from cinn_colorize.files.atomic import mode_like
+from cinn_colorize.imaging.light import balanced, light_of
 from cinn_colorize.imaging.options import Box, HintReach, Rendering, Upsampling
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.imaging.reading import PhotoSource
@@ -111,6 +112,7 @@ class BaseColorizer:
         hint_reach: str = "thing",
         upsampling: str = "jbu",
         saturation: SupportsFloat = 1.0,
+        white_balance: SupportsFloat = 0.0,
         frame: str | Iterable[int] | Box = "auto",
     ) -> list[Colorization]:
         """Draw n colorizations of a photo at its full size, depth and profile.
@@ -134,13 +136,15 @@ class BaseColorizer:
             hint_reach: what hints recolour: ``thing``, those they lie on, or ``photo``, its mood too.
             upsampling: ``jbu``, ``exact`` or ``bicubic``; see :mod:`.imaging.upsampling`.
             saturation: factor on the chroma of the pictures, 0 to 2.
+            white_balance: share of the tint of each sample's light that is taken out, 0 to 1; not with hints.
             frame: what surrounds the picture of a scan and stays gray: ``auto``, ``none``, or left, top,
                 right and bottom of the picture in pixels. A :class:`Photo` that has a frame keeps it.
 
         Raises:
             PhotoError: a file is missing or cannot be read, or a frame or hint lies outside the photo.
             TypeError: an argument is of a wrong type.
-            ValueError: an argument is out of range, or there are hints and ``like`` or ``pick``.
+            ValueError: an argument is out of range, or there are hints and ``like``, ``pick`` or
+                ``white_balance``.
         """
         return self.draw(
             photo,
@@ -148,7 +152,11 @@ class BaseColorizer:
                 number=cast("int", n),
                 temperature=temperature,
                 seed=cast("int | None", seed),
-                rendering=Rendering(_one_of(Upsampling, upsampling, "upsampling"), cast("float", saturation)),
+                rendering=Rendering(
+                    _one_of(Upsampling, upsampling, "upsampling"),
+                    cast("float", saturation),
+                    cast("float", white_balance),
+                ),
                 frame=frame,
                 like=cast("int | None", like),
                 pick=cast("int | None", pick),
@@ -208,7 +216,11 @@ class BaseColorizer:
             check_colors(f"{photo.name}, seed {sample.seed}", sample.ab)
             height, width = sample.ab.shape[1:]
             guide = photo.luminance(GUIDE_SCALE * height, GUIDE_SCALE * width)
-            ab = np.float32(rendering.saturation) * sample.ab
+            ab = sample.ab
+            if rendering.white_balance:
+                L = photo.luminance(height, width)
+                ab = balanced(L, ab, light_of(L, ab), rendering.white_balance)
+            ab = np.float32(rendering.saturation) * ab
             upsamplers.append(Upsampler(ab, guide, photo.inside.size, rendering.upsampling))
         pictures = photo.compose(upsamplers)
         return [

@@ -232,6 +232,8 @@ class SampleRequest(Request):
         if points or strokes is not None:
             if self.rank or kept or like is not None:
                 raise ValueError("hints exclude like and pick; leave these out")
+            if self.rendering.white_balance:  # which would change their colours
+                raise ValueError("hints exclude white balance; leave it out")
             painted = None if strokes is None else Path(strokes)
             return Hinted(points, painted, self.hint_reach, first=is_typical, progress=progress, **drawn)
         if like is not None:

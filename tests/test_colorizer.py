@@ -17,6 +17,7 @@ from cinn_colorize.colorizer import NetworkInput
 from cinn_colorize.engines.pytorch import TorchNetwork
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.imaging.color import pixels_to_lab
+from cinn_colorize.imaging.light import light_of
 from cinn_colorize.imaging.photo import open_photo, read_recipe
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
 from cinn_colorize.methods.digits import Digits
@@ -345,6 +346,26 @@ def test_saturation_scales_chroma_and_nothing_else(colorizer, photo):
     assert stronger.recipe["saturation"] == "1.25"
     with pytest.raises(ValueError, match="from 0 to 2, not 3"):
         colorizer.colorize(photo, saturation=3)
+
+
+def test_white_balance_takes_the_tint_out_and_nothing_else(shipped_colorizer, examples):
+    photo = examples / "coffee.png"
+    plain, half, whole = (
+        shipped_colorizer.colorize(photo, seed=3, white_balance=share)[0] for share in (0.0, 0.5, 1.0)
+    )
+    assert "white_balance" not in plain.recipe
+    assert half.recipe["white_balance"] == "0.5"
+    assert (plain.ab == whole.ab).all()
+    lab = [pixels_to_lab(colorization.rgb) for colorization in (plain, half, whole)]
+    for changed in lab[1:]:
+        assert np.abs(changed[0] - lab[0][0]).mean() < 0.15
+    tints = [np.ptp(light_of(each[0], each[1:])) for each in lab]
+    assert tints[0] > tints[1] > tints[2]
+    assert tints[2] < 0.4 * tints[0]  # estimated at 64 px, found at full size
+    with pytest.raises(ValueError, match="from 0 to 1, not 2"):
+        shipped_colorizer.colorize(photo, white_balance=2)
+    with pytest.raises(ValueError, match="hints exclude white balance"):
+        shipped_colorizer.colorize(photo, hints=["3,4,red"], white_balance=0.5)
 
 
 def test_half_precision_is_another_picture_that_is_nearly_the_same(shipped_colorizer, examples):

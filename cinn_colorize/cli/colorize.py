@@ -142,8 +142,9 @@ def _check(request: SampleRequest, network: common.BatchModelOptions) -> None:
         problem = f"cannot keep {request.pick} of {request.number} samples; raise -n"
         raise typer.BadParameter(problem, param_hint="--pick")
     if request.is_hinted:
-        if request.rank or request.pick or request.like is not None:
-            raise typer.BadParameter("--like, --rank and --pick exclude --hint and --hints")
+        if request.rank or request.pick or request.like is not None or request.rendering.white_balance:
+            problem = "--like, --rank, --pick and --white-balance exclude --hint and --hints"
+            raise typer.BadParameter(problem)
         if network.engine is common.BatchEngine.ray:
             problem = "hints apply to one photo; leave out --engine ray"
             raise typer.BadParameter(problem, param_hint="--engine")

@@ -123,7 +123,7 @@ def _lab_from_linear(linear: Floats, matrix: NDArray[np.float64]) -> Floats:
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
-def _linear_from_lab(L: Floats, ab: Floats) -> Floats:
+def linear_from_lab(L: Floats, ab: Floats) -> Floats:
     """Convert ``L`` (...) and ``ab`` (2, ...) to linear sRGB (3, ...), unclipped."""
     f_y = (L + np.float32(16)) * np.float32(1 / 116)
     xyz = np.empty((3, *L.shape), np.float32)
@@ -133,16 +133,21 @@ def _linear_from_lab(L: Floats, ab: Floats) -> Floats:
     return _mix(_XYZ_TO_SRGB, xyz)
 
 
+def linear_to_lab(linear: Floats) -> Floats:
+    """Convert linear sRGB (3, ...) to Lab (3, ...)."""
+    return _lab_from_linear(linear, SRGB.matrix)
+
+
 def srgb_to_lab(rgb: NDArray[np.floating]) -> Floats:
     """Convert sRGB (..., 3) in [0, 1] to Lab (..., 3); values outside are not clipped."""
     linear = _srgb_curve(np.moveaxis(np.asarray(rgb, np.float64), -1, 0)).astype(np.float32)
-    return np.moveaxis(_lab_from_linear(linear, SRGB.matrix), 0, -1)
+    return np.moveaxis(linear_to_lab(linear), 0, -1)
 
 
 def lab_to_srgb(lab: NDArray[np.floating]) -> Floats:
     """Convert Lab (..., 3) to sRGB (..., 3); colours outside the gamut leave [0, 1]."""
     L, a, b = np.moveaxis(np.asarray(lab, np.float32), -1, 0)
-    linear = _linear_from_lab(L, np.stack([a, b]))
+    linear = linear_from_lab(L, np.stack([a, b]))
     bright = 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055
     rgb = np.where(linear > 0.0031308, bright, 12.92 * linear)
     return np.moveaxis(rgb.astype(np.float32), 0, -1)
@@ -177,7 +182,7 @@ def reduce_chroma(L: Floats, ab: Floats) -> Floats:
 
     Colours inside the gamut come back unchanged.
     """
-    outside = _outside(_linear_from_lab(L, ab))
+    outside = _outside(linear_from_lab(L, ab))
     reduced = ab.copy()
     reduced[:, outside] = _reduce(L[outside], _bounded(ab[:, outside]))
     return reduced
@@ -311,17 +316,17 @@ def compose(L: Floats, ab: Floats, depth: int, space: RGBSpace = SRGB) -> Pixels
     pixels = np.empty((L.size, 3), np.uint8 if depth == 8 else np.uint16)
     left = np.empty(L.size, np.bool_)
     for block in _blocks(L.size):
-        linear = _linear_from_lab(L[block], ab[:, block])
+        linear = linear_from_lab(L[block], ab[:, block])
         outside = _outside(linear)
         if np.count_nonzero(outside) > _MANY:  # most: faster than taking them out of the block
             share, outside = _tabulated(L[block], ab[:, block], outside)
-            linear = _linear_from_lab(L[block], ab[:, block] * share)
+            linear = linear_from_lab(L[block], ab[:, block] * share)
         left[block] = outside
         pixels[block] = _encode(linear, depth, space)
     # Reduced together: few pixels of a block are left, and bisecting few is all overhead.
     if (index := np.flatnonzero(left)).size:
         L = L[index]
-        linear = _linear_from_lab(L, _reduce(L, ab[:, index]))
+        linear = linear_from_lab(L, _reduce(L, ab[:, index]))
         pixels[index] = _encode(linear, depth, space)
     return pixels.reshape(*shape, 3)
 

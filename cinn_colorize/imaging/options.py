@@ -171,6 +171,8 @@ class Rendering(RecipeOptions):
     Attributes:
         upsampling: how ab reaches that size; see :mod:`cinn_colorize.imaging.upsampling`.
         saturation: factor on ab, 0 to 2; colours stay in the gamut, and L* as it is.
+        white_balance: share of the tint of a sample's light that is taken out, 0 to 1; see
+            :mod:`cinn_colorize.imaging.light`.
     """
 
     panel: ClassVar[str] = DRAWING
@@ -187,23 +189,29 @@ class Rendering(RecipeOptions):
         min=0,
         max=2,
     )
+    white_balance: float = option(
+        0.0,
+        "SHARE",
+        "Share of the light's tint that is taken out of each sample, 0 to 1: 0.5 cools a warm flood by half.",
+        min=0,
+        max=1,
+    )
 
     def __post_init__(self) -> None:
-        """Refuse a saturation that is no number, by a TypeError, or out of range, by a ValueError."""
-        kind = "saturation must be a number from 0 to 2"
-        try:
-            object.__setattr__(self, "saturation", float(self.saturation))  # as recipes write it
-        except (TypeError, ValueError, OverflowError):
-            raise TypeError(f"{kind}, not {self.saturation!r:.80}") from None
-        if not 0 <= self.saturation <= 2:
-            raise ValueError(f"{kind}, not {self.saturation:g}")
+        """Refuse what is no number, by a TypeError, or out of range, by a ValueError."""
+        for name, most in (("saturation", 2), ("white_balance", 1)):
+            kind, given = f"{name} must be a number from 0 to {most}", getattr(self, name)
+            try:
+                object.__setattr__(self, name, number := float(given))  # as recipes write it
+            except (TypeError, ValueError, OverflowError):
+                raise TypeError(f"{kind}, not {given!r:.80}") from None
+            if not 0 <= number <= most:
+                raise ValueError(f"{kind}, not {number:g}")
 
     def entries(self) -> dict[str, str]:
-        """See :meth:`RecipeOptions.entries`; a saturation of 1 is left out, as in older recipes."""
-        found = super().entries()
-        if self.saturation == 1:
-            del found["saturation"]
-        return found
+        """See :meth:`RecipeOptions.entries`; numbers without effect are left out, as in older recipes."""
+        unchanged = {"saturation": "1.0", "white_balance": "0.0"}
+        return {k: value for k, value in super().entries().items() if unchanged.get(k) != value}
 
 
 @dataclass(frozen=True)

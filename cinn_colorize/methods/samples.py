@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -211,10 +210,8 @@ def typical(samples: Sequence[Sample], k: SupportsIndex | None = None) -> list[S
 
     The k samples are typical and different: each is the medoid of a group, chosen so that the distances of
     all samples to the nearest of the k add up to the least (k-medoids; Kaufman and Rousseeuw, *Finding Groups
-    in Data*, 1990, ch. 2, PAM). The distance of two samples is the root mean square of their difference in
-    ab, averaged over squares of 4x4 pixels, over the sum of those of their ab: 0 for equals, 1 for a gray one
-    and any other. Without that sum the most typical would be the palest, which is near to all because it has
-    little colour to differ in. Of equals, the first counts.
+    in Data*, 1990, ch. 2, PAM). The distance of two samples is the mean distance of their ab, averaged over
+    squares of 4x4 pixels. Of equals, the first counts.
 
     Raises:
         TypeError: k is no integer.
@@ -247,17 +244,11 @@ def _coarse(ab: Floats) -> Floats:
 
 def _distances(ab: Floats) -> NDArray[np.float64]:
     """Return the distances of :func:`typical`, (N, N)."""
-    ab = ab.reshape(len(ab), math.prod(ab.shape[1:]))
     apart = np.zeros((len(ab), len(ab)))
     for i in range(len(ab) - 1):
-        apart[i, i + 1 :] = _rms(ab[i + 1 :] - ab[i])
-    chroma = _rms(ab)
-    return (apart + apart.T) / np.maximum(chroma[:, None] + chroma, 1e-9)  # 0 between two gray ones
-
-
-def _rms(values: Floats) -> NDArray[np.float64]:
-    """Return the root mean square of each row."""
-    return np.sqrt(np.square(values).mean(1, dtype=np.float64))
+        a, b = (ab[i + 1 :] - ab[i]).swapaxes(0, 1)
+        apart[i, i + 1 :] = np.hypot(a, b).mean((1, 2), dtype=np.float64)
+    return apart + apart.T
 
 
 def _medoids(apart: NDArray[np.float64], k: int) -> list[int]:

@@ -1,11 +1,12 @@
-"""Compare settings of samples: temperature, guidance and saturation, several at once, photo by photo.
+"""Compare settings of samples, several at once, photo by photo.
 
     python scripts/measure/settings.py photos-dev.zip photos-train-0.zip 0.8 0.85,32:0.6@0.3 0.85@0.3*1.1
 
-A setting is a temperature, as ``-t`` takes it, then ``@`` and a guidance, then ``*`` and a factor on ab; the
-last two may be left out. Measures every fourth photo of the first zip, in a fixed random order, so that any
-number of them (``--photos``, or Ctrl-C) represents all. All settings have the same noise, and differences
-from the first are photo by photo. ``kid_lite0`` is 1,000 times that to 1,000 photos of the second zip.
+A setting is a temperature, as ``-t`` takes it, then ``@`` and a guidance, ``*`` and a factor on ab, ``/`` and
+a white balance; these three may be left out. Measures every fourth photo of the first zip, in a fixed random
+order, so that any number of them (``--photos``, or Ctrl-C) represents all. All settings have the same noise,
+and differences from the first are photo by photo. ``kid_lite0`` is 1,000 times that to 1,000 photos of the
+second zip.
 
 ``score`` sums up how much better a setting is than the first, in steps that a viewer would notice:
 
@@ -39,8 +40,9 @@ from cinn_colorize.evaluation.metrics import (
     limited,
     picture_statistics,
 )
-from cinn_colorize.evaluation.photos import read_square, to_rgb
+from cinn_colorize.evaluation.photos import block_means, read_square, to_rgb
 from cinn_colorize.imaging.color import Floats
+from cinn_colorize.imaging.light import balanced, light_of
 from cinn_colorize.latents.levels import PerLevel, parse_levels
 from cinn_colorize.models import load_model
 
@@ -57,12 +59,14 @@ class Setting(NamedTuple):
     temperature: PerLevel
     guidance: float
     saturation: float
+    white_balance: float
 
     @classmethod
     def parse(cls, text: str, levels: list[int]) -> Setting:
-        if not (found := re.fullmatch(r"([^@*]+)(?:@([0-9.]+))?(?:\*([0-9.]+))?", text)):
+        if not (found := re.fullmatch(r"([^@*/]+)(?:@([0-9.]+))?(?:\*([0-9.]+))?(?:/([0-9.]+))?", text)):
             raise SystemExit(f"{text!r} is not a setting such as 0.85,32:0.6@0.3*1.1")
-        return cls(parse_levels(found[1], levels, 1.0), float(found[2] or 0), float(found[3] or 1))
+        numbers = float(found[2] or 0), float(found[3] or 1), float(found[4] or 0)
+        return cls(parse_levels(found[1], levels, 1.0), *numbers)
 
 
 class Settings(dict[str, Setting]):
@@ -79,9 +83,11 @@ class Settings(dict[str, Setting]):
     def drawn(self, seen: NetworkInput, i: int) -> Iterator[tuple[str, Floats]]:
         """Yield ab (N, 2, 64, 64) of photo i by setting."""
         conditioned = {guidance: c.condition(seen).whole for guidance, c in self.colorizers.items()}
+        L = block_means(seen.square, 64)
         for text, setting in self.items():
             samples = conditioned[setting.guidance].sample(SAMPLES, setting.temperature, SAMPLES * i)
-            yield text, np.stack([np.float32(setting.saturation) * sample.ab for sample in samples])
+            drawn = (balanced(L, s.ab, light_of(L, s.ab), setting.white_balance) for s in samples)
+            yield text, np.float32(setting.saturation) * np.stack([*drawn])
 
 
 @ending_in_a_line
@@ -89,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("reference", type=Path)
-    parser.add_argument("settings", nargs="+", metavar="T@GUIDANCE*SATURATION")
+    parser.add_argument("settings", nargs="+", metavar="T@GUIDANCE*SATURATION/BALANCE")
     parser.add_argument("--photos", type=int, default=100, dest="number")
     parser.add_argument("--weights")
     arguments = parser.parse_args()

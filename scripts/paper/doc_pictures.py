@@ -1,4 +1,4 @@
-"""Make the pictures of README, docs/latent.md and docs/hints.md with the commands beside them.
+"""Make the pictures of README, docs/latent.md, docs/hints.md and docs/film.md with the commands beside them.
 
 python scripts/paper/doc_pictures.py
 """
@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -46,6 +47,9 @@ COMMANDS = {  # picture: the command's result that it is, and the command
     "vary-level": ("photo_samples.jpg", "sample examples/photo.jpg -n 9 --seed 17 -t 0.9 --vary-level 8"),
     "mix": ("photo_mix_017_022_sheet.jpg", f"mix examples/photo.jpg --seeds 17,22 {MASK} -t 0.9"),
 }
+PAN, FRAMES, SIZE = ROOT / "examples/old/roof.jpg", 40, (288, 216)  # a film over a photo, up and to the right
+FROM, TO = (20, 385, 280), (105, 40, 330)  # left, top and width of the part that a frame shows
+SEEDS, STRIP = 4, (0, 7, 8, 9, 27, 39)  # versions of the film; frames that the strip shows
 WIDTH, QUALITY = 1200, 85
 
 
@@ -60,6 +64,70 @@ def make(command: str, made: str, picture: Path, width: int) -> None:
     print(f"{picture}: cinn-colorize {command}", flush=True)
 
 
+def pan(film: Path) -> list[Image.Image]:
+    """Write a film of a camera that moves over a photo, and return its frames."""
+    import av
+
+    with Image.open(PAN) as photo, av.open(film, "w") as container:
+        stream = container.add_stream("libx264", rate=12, options={"crf": "8"})
+        stream.width, stream.height = SIZE
+        frames = []
+        for t in range(FRAMES):
+            left, top, width = (a + (b - a) * t / (FRAMES - 1) for a, b in zip(FROM, TO, strict=True))
+            box = left, top, left + width, top + width * SIZE[1] / SIZE[0]
+            frames.append(photo.convert("RGB").resize(SIZE, Image.Resampling.LANCZOS, box))
+            container.mux(stream.encode(av.VideoFrame.from_image(frames[-1])))  # type: ignore[no-untyped-call]
+        container.mux(stream.encode())
+    return frames
+
+
+def film(images: Path) -> None:
+    """Make the pictures of docs/film.md: four versions, and frame by frame beside along motion."""
+    import av
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        gray = pan(folder / "roof.mp4")
+        for t in STRIP:
+            gray[t].save(folder / f"{t:02d}.png")
+        singles = [str(folder / f"{t:02d}.png") for t in STRIP]
+        command = [sys.executable, "-m", "cinn_colorize"]
+        subprocess.run(
+            [*command, *singles, "--seed", "0", "-q", "-o", name], check=True, stdout=subprocess.DEVNULL
+        )
+        subprocess.run(
+            [*command, "film", folder / "roof.mp4", "-n", str(SEEDS), "-q", "-o", name],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        versions = []
+        for seed in range(SEEDS):
+            with av.open(folder / f"roof_{seed:03d}.mp4") as container:
+                versions.append([frame.to_image() for frame in container.decode(video=0)])  # type: ignore[no-untyped-call]
+        alone = [Image.open(folder / f"{t:02d}_000.png") for t in STRIP]
+        tiled([alone, [versions[0][t] for t in STRIP]]).save(images / "film-strip.jpg", quality=QUALITY)
+    shown = [tiled([one[:2], one[2:]]) for one in zip(*versions, strict=True)]
+    shown[0].save(
+        images / "film.webp",
+        save_all=True,
+        append_images=shown[1:],
+        duration=83,
+        loop=0,
+        quality=42,
+        method=4,
+    )
+
+
+def tiled(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
+    """Put pictures of one size into a grid."""
+    width, height = rows[0][0].size
+    grid = Image.new("RGB", ((width + 4) * len(rows[0]) - 4, (height + 4) * len(rows) - 4), "white")
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            grid.paste(picture, (x * (width + 4), y * (height + 4)))
+    return grid
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--output-dir", type=Path, default=ROOT / "docs/images")
@@ -72,6 +140,7 @@ def main() -> None:
         make(command, made, images / f"transfer-{k}.jpg", WIDTH // 2)
     for picture, (made, command) in COMMANDS.items():
         make(command, made, images / f"{picture}.jpg", WIDTH)
+    film(images)
 
 
 if __name__ == "__main__":

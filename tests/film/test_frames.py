@@ -24,7 +24,7 @@ def plain(monkeypatch):
 
     def drawing(colorizer, seeds, temperature):
         ab = np.random.default_rng(seeds[0]).normal(0, 15, (1, 2, 1, 1)).astype(np.float32)
-        return lambda _: np.broadcast_to(ab, (1, 2, 64, 64))
+        return lambda frames: np.broadcast_to(ab, (len(frames), 1, 2, 64, 64))
 
     monkeypatch.setattr(frames, "drawing", drawing)
 

@@ -1,4 +1,4 @@
-"""Typical samples: medoids by the relative distance of ab."""
+"""Typical samples: medoids by the mean distance of ab."""
 
 import itertools
 
@@ -13,7 +13,7 @@ from cinn_colorize.methods.samples import Sample, likeliest, typical
 def samples_at(points):
     """Samples of one colour each, points in the plane, by their seeds."""
     ab = np.zeros((len(points), 2, 64, 64), np.float32)
-    ab += np.reshape(points, (-1, 2, 1, 1)) * np.sqrt(np.float32(2))
+    ab += np.reshape(points, (-1, 2, 1, 1))
     return [Sample(each, {}, 0.0, seed, 1.0) for seed, each in enumerate(ab)]
 
 
@@ -22,11 +22,7 @@ def seeds(samples):
 
 
 def distances(points):
-    """|x - y| / (|x| + |y|), 0 between two gray ones."""
-    apart = np.linalg.norm(np.subtract.outer(points, points)[:, [0, 1], :, [0, 1]], axis=0)
-    chroma = np.linalg.norm(points, axis=1)
-    together = np.add.outer(chroma, chroma)
-    return np.divide(apart, together, out=np.zeros_like(apart), where=together > 0)
+    return np.linalg.norm(np.subtract.outer(points, points)[:, [0, 1], :, [0, 1]], axis=0)
 
 
 POINTS = st.lists(st.tuples(*[st.integers(-50, 50)] * 2), min_size=1, max_size=9)
@@ -63,7 +59,13 @@ def test_one_of_each_group_and_the_largest_group_first():
 
 
 def test_the_palest_is_not_the_most_typical():
-    assert seeds(typical(samples_at([(1, 0), (30, 2), (40, -2), (20, 3), (-30, 30)]), 1)) == [1]
+    assert seeds(typical(samples_at([(1, 0), (30, 2), (40, -2), (20, 3), (-30, 30)]), 1)) == [3]
+
+
+def test_a_patch_of_another_colour_counts_by_its_area():
+    plain, tinted, patched = samples_at([(20, 0), (20, 10), (20, 0)])
+    patched.ab[..., :16] += 24  # a quarter of the picture, so 8.5 in the mean, and 17 as root mean square
+    assert seeds(typical([plain, tinted, patched])) == [0, 2, 1]
 
 
 def test_of_equals_the_first_counts():

@@ -107,6 +107,7 @@ function wish(more = {}) {
   const values = { photo: here, frame: $("#frame").checked ? "auto" : "none", temperature: temperature() };
   if (facts.guidance !== null && Number($("#guidance").value) !== facts.guidance) values.guidance = $("#guidance").value;
   values.saturation = $("#saturation").value;
+  if (!hints.length) values.white_balance = $("#balance").value;
   if (reference && $("#use").checked) {
     values.reference = reference;
     if (!$("#mood").checked) values.strength = $("#strength").value;
@@ -645,7 +646,7 @@ on("#save", "click", save);
 on("#undo", "click", undo);
 on("#zoom", "click", () => setZoom($("#zoom").ariaPressed !== "true"));
 on("#like", "click", async () => {
-  const values = large({ saturation: 1 }); // that of the page is applied to what is drawn from it
+  const values = large({ saturation: 1, white_balance: 0 }); // those of the page are applied to what is drawn from it
   const kept = await ask("keep", values);
   mask = null;
   await follow({ ...kept, wish: values });
@@ -679,7 +680,7 @@ on("#unmask", "click", () => {
 });
 on("#temperature", "change", ({ target }) => ((target.dataset.own = "1"), redraw()));
 on("#levels", "change", ({ target }) => ((target.dataset.own = "1"), redraw()));
-for (const name of ["guidance", "saturation", "strength", "mood", "use"]) on(`#${name}`, "change", redraw);
+for (const name of ["guidance", "saturation", "balance", "strength", "mood", "use"]) on(`#${name}`, "change", redraw);
 on("#frame", "change", reframe);
 on("#reset", "click", () => (settings(), redraw()));
 on("#reference", "click", (event) => {
@@ -735,6 +736,7 @@ function settings() {
   $("#guidance").max = facts.max_guidance;
   $("#guidance").value = facts.guidance ?? 0;
   $("#saturation").value = 1;
+  $("#balance").value = 0;
   $("#use").checked = false;
   $("#mood").checked = true;
 }
