@@ -119,10 +119,6 @@ class Request(ABC):
     rendering: Rendering
     frame: str | Iterable[int] | Box
 
-    def without_frame(self) -> Self:
-        """Return the request for photos whose frames are not looked for."""
-        return replace(self, frame="none")  # type: ignore[type-var]  # all requests are dataclasses
-
     def at(self, temperature: SomeLevels) -> Self:
         """Return the request at another temperature."""
         return replace(self, temperature=temperature)  # type: ignore[type-var]

@@ -50,7 +50,7 @@ COMPARED = [
     "oakland-zoo-otters",
     "tea-gardens",
 ]
-README_COLUMNS = ("nll", "best_of_8", "best_of_8_image", "best_of_1", "objects", "hue_8", "kid_lite0")
+README_COLUMNS = ("nll", "best_of_8", "best_of_8_image", "best_of_1", "calibration", "hue_8", "kid_lite0")
 DIGITS = {"variance": 1, "top5_lite0": 1, "nll": 3, "structure": 3, "alignment": 3, "objects": 3}
 TIMES = {"kid_lite0": 1000}  # too small to be read otherwise
 ROWS = {"gray": "gray photo", "truth": "true colours at 64 px"}  # references, by their name in JSON
@@ -134,8 +134,8 @@ def title(name: str) -> str:
 
 def table(*lines: list[str]) -> str:
     """Format a Markdown table; the first line is its head."""
-    rows = (lines[0], ["---"] * len(lines[0]), *lines[1:])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+    head, *rows = (f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n".join([head, "|---" * len(lines[0]) + "|", *rows])
 
 
 def readme(job: Job) -> str:
@@ -199,7 +199,7 @@ def compared(name: str, every: int = 1) -> Callable[[Job], str]:
     rooms = name.endswith("rooms")
 
     def make(job: Job) -> str:
-        if name in ("photos", "rooms"):  # resumes, or finds all trained
+        if name in ("photos", "rooms", "table-1"):  # resumes, or finds all trained
             train = ["scripts/compare/train.py", "all", "--data", job.data, "--run", job.compare]
             job.run(*train, "--rooms", "interiors-train.zip", *job.limited("--photos", 48))
         photos = "interiors-val.zip" if rooms else VALIDATION
@@ -251,6 +251,7 @@ SECTIONS = {
     "latent": Section("docs/latent.md", 3, printed("scripts/measure/latents.py", DEV, limit="--limit")),
     "comparison": Section("docs/comparison.md", 120, comparison, "backbone"),
     "shipped": Section("docs/comparison.md", 15, compared("shipped", 2)),
+    "table-1": Section("docs/comparison.md", 1, compared("table-1", 2)),  # after the two, whose rows it has
     "rooms": Section("docs/comparison.md", 10, compared("rooms"), "bedrooms"),
     "shipped-rooms": Section("docs/comparison.md", 10, compared("shipped-rooms")),
     "upsampling": Section("docs/comparison.md", 15, compared("upsampling", 8)),

@@ -358,7 +358,7 @@ def in_this_process(monkeypatch, colorizer):
             for item in items:
                 yield from self.job.events(item)
 
-    monkeypatch.setattr("cinn_colorize.batch.run.WorkerPool", Pool)
+    monkeypatch.setattr("cinn_colorize.batch.workers.WorkerPool", Pool)
     preloaded(monkeypatch, colorizer)
     return lambda *arguments, **options: CliRunner().invoke(app, list(map(str, arguments)), **options)
 

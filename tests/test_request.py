@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from cinn_colorize.cli.flatten import flattened
+from cinn_colorize.cli.app import flattened
 from cinn_colorize.imaging.options import Encoding, Rank, Rendering, Upsampling
 from cinn_colorize.methods.recipe import differences
 from cinn_colorize.models.registry import MODELS

@@ -22,12 +22,12 @@ from typing import Any, NamedTuple
 from cinn_colorize import __version__
 from cinn_colorize.batch.colorizing import Job
 from cinn_colorize.batch.plan import Event, Failure, Plan, Task
-from cinn_colorize.batch.workers import Sender, Unusable, prepare
+from cinn_colorize.batch.workers import Sender, prepare
 from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import CinnError, PhotoError, WorkerError
 from cinn_colorize.files.atomic import TemporaryFolder, temporary
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.files.processes import end_with_parent, started
+from cinn_colorize.files.processes import Child, end_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -44,50 +44,33 @@ class _Answer(NamedTuple):
     messages: list[logging.LogRecord | Event]
 
 
-class _End(NamedTuple):
-    """The driver has no more answers; the error ends the batch."""
+def on_cluster(
+    address: str | None, workers: int | None, spec: ModelSpec, plan: Plan, items: Iterator[Task | Event]
+) -> Generator[Event, None, None]:
+    """Do the tasks on a Ray cluster, and pass on the events among them.
 
-    error: CinnError | None = None
-
-
-class Cluster:
-    """A Ray cluster.
-
-    Args:
-        address: as for ``ray.init``: HOST:PORT, ``auto`` or ``local``; None joins the cluster of this machine
-            or of the environment, or else starts one for the duration of the batch.
-        workers: photos at a time; None for one per core, or one per GPU where GPUs compute.
+    ``address`` is as for ``ray.init``: HOST:PORT, ``auto`` or ``local``; None joins the cluster of this
+    machine or of the environment, or else starts one for the duration of the batch. It does ``workers``
+    photos at a time; None for one per core, or one per GPU where GPUs compute.
     """
-
-    def __init__(self, address: str | None = None, workers: int | None = None) -> None:
-        self._address, self._workers = address, workers
-
-    def run(self, spec: ModelSpec, plan: Plan, items: Iterator[Task | Event]) -> Generator[Event, None, None]:
-        """Do the tasks, and pass on the events among them.
-
-        Raises:
-            PhotoError: the output folder cannot be written to.
-            WeightsError: the network cannot be loaded.
-            WorkerError: the cluster cannot be reached, is gone, or does not share the output folder.
-        """
-        tasks: dict[int, Task] = {}
-        for item in items:
-            if isinstance(item, Task):
-                tasks[len(tasks)] = item
-            else:
-                yield item
-        if not tasks:
-            return
-        _check_address(self._address)
-        level = logging.getLogger("cinn_colorize").level
-        with _probe(plan.folder) as probe:
-            worker = {"spec": spec, "plan": plan, "level": level, "folder": Path.cwd(), "probe": probe}
-            with _driver(self._address, self._workers, worker) as driver:
-                yield from _listen(driver, tasks)
-        killed = f"the process that worked on it was killed {_TRIES} times"
-        for path in [task.input.path for task in tasks.values()]:
-            advice = "if memory ran out, use fewer --workers"
-            yield Failure(path, f"{printable_name(path)}: {killed}; {advice}")
+    tasks: dict[int, Task] = {}
+    for item in items:
+        if isinstance(item, Task):
+            tasks[len(tasks)] = item
+        else:
+            yield item
+    if not tasks:
+        return
+    _check_address(address)
+    level = logging.getLogger("cinn_colorize").level
+    with _probe(plan.folder) as probe:
+        worker = {"spec": spec, "plan": plan, "level": level, "folder": Path.cwd(), "probe": probe}
+        with _driver(address, workers, worker) as driver:
+            yield from _listen(driver, tasks)
+    killed = f"the process that worked on it was killed {_TRIES} times"
+    for path in [task.input.path for task in tasks.values()]:
+        hint = "if memory ran out, use fewer --workers"
+        yield Failure(path, f"{printable_name(path)}: {killed}; {hint}")
 
 
 def _listen(driver: Connection, tasks: dict[int, Task]) -> Iterator[Event]:
@@ -95,10 +78,10 @@ def _listen(driver: Connection, tasks: dict[int, Task]) -> Iterator[Event]:
     try:
         driver.send(tasks)
         while True:
-            answer: _Answer | _End = driver.recv()
-            if isinstance(answer, _End):
-                if answer.error:
-                    raise answer.error
+            answer: _Answer | CinnError | None = driver.recv()
+            if isinstance(answer, CinnError):
+                raise answer
+            if not answer:
                 return
             # A task that Ray ran again, having lost touch with its first run, counts once.
             for message in answer.messages if tasks.pop(answer.number, None) else ():
@@ -140,19 +123,18 @@ def _probe(folder: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def _driver(*arguments: object) -> Iterator[Connection]:
     """Start Ray's driver process and yield a connection to it; whatever it starts ends with it."""
-    process, ours = started(_drive, *arguments)
+    child = Child(_drive, *arguments)
     try:
-        yield ours
+        yield child.pipe
     finally:
-        ours.close()
-        process.terminate()
-        process.join(_TIMEOUT)
-        process.kill()
-        process.join()
+        child.pipe.close()
+        child.process.terminate()
+        child.process.join(_TIMEOUT)
+        child.kill()
 
 
 def _drive(parent: Connection, address: str | None, workers: int | None, worker: _Row) -> None:
-    """Receive tasks, send the answer to each, and the end."""
+    """Receive tasks; send the answer to each, and None or an error at the end."""
     end_with_parent()
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (1, 2):
@@ -161,24 +143,23 @@ def _drive(parent: Connection, address: str | None, workers: int | None, worker:
         with contextlib.closing(_answers(parent.recv(), address, workers, worker)) as answers:
             for answer in answers:
                 parent.send(answer)
-        parent.send(_End())
+        parent.send(None)
     except CinnError as error:
-        parent.send(_End(error))
+        parent.send(error)
     except OSError as error:  # from ray.init, or because the parent has ended
         advice = "if the cluster requires a token, set RAY_AUTH_MODE=token"
-        parent.send(_End(WorkerError(f"Ray: {error}; {advice}")))
+        parent.send(WorkerError(f"Ray: {error}; {advice}"))
     except Exception as error:
         line = (str(error).strip().splitlines() or [repr(error)])[-1].strip()
         advice = "run the same command again to continue"
         if "ModuleNotFoundError" in line:
             advice = "install 'cinn-colorize[ray]' on all machines of the cluster"
-        parent.send(_End(WorkerError(f"Ray: {line}; {advice}")))
+        parent.send(WorkerError(f"Ray: {line}; {advice}"))
 
 
 def _answers(
     tasks: Mapping[int, Task], address: str | None, workers: int | None, worker: _Row
 ) -> Generator[_Answer, None, None]:
-    """Do the tasks in Ray, and yield the answers as they come."""
     import ray
     from ray.data import ActorPoolStrategy, DataContext, from_items
 
@@ -211,9 +192,9 @@ def _answers(
             max_task_retries=_TRIES - 1,
         )
         for row in rows.iter_rows():
-            answer: _Answer | Unusable = pickle.loads(row["answer"])
-            if isinstance(answer, Unusable):
-                raise answer.error
+            answer: _Answer | CinnError = pickle.loads(row["answer"])
+            if isinstance(answer, CinnError):
+                raise answer
             yield answer
     finally:
         ray.shutdown()
@@ -233,10 +214,8 @@ def _join_or_start(address: str | None) -> None:
     ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, include_dashboard=False)
     node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
     if starts and not ipaddress.ip_address(node).is_loopback:
-        raise WorkerError(
-            f"Ray {ray.__version__} would listen beyond this machine; omit --engine ray, or start a cluster "
-            "with ray start and give its --address"
-        )
+        advice = "omit --engine ray, or start a cluster with ray start and give its --address"
+        raise WorkerError(f"Ray {ray.__version__} would listen beyond this machine; {advice}")
 
 
 class _Worker:
@@ -246,9 +225,9 @@ class _Worker:
         self._messages: list[logging.LogRecord | Event] = []
         self._sender = Sender(self._messages.append)
         try:
-            self._job: Job | Unusable = self._start(**arguments)
+            self._job: Job | CinnError = self._start(**arguments)
         except CinnError as error:
-            self._job = Unusable(error)
+            self._job = error
 
     def _start(
         self, spec: ModelSpec, plan: Plan, level: int, folder: Path, probe: Path, weights: Any, version: str
@@ -257,16 +236,14 @@ class _Worker:
 
         host = socket.gethostname()
         if version != __version__:
-            raise WorkerError(
-                f"{host} has cinn-colorize {__version__}, not {version}; install the same version everywhere"
-            )
+            advice = "install the same version everywhere"
+            raise WorkerError(f"{host} has cinn-colorize {__version__}, not {version}; {advice}")
         with contextlib.suppress(OSError):  # which matters only if there are relative paths
             os.chdir(folder)
         if not probe.exists():
-            raise WorkerError(
-                f"{host} does not see the folder {printable_name(plan.folder)}; photos and results "
-                "must lie in folders that all machines of the cluster share under the same path"
-            )
+            must = "photos and results must lie in folders that all machines of the cluster share"
+            name = printable_name(plan.folder)
+            raise WorkerError(f"{host} does not see the folder {name}; {must} under the same path")
         self._sender.take_log(level)
         with TemporaryFolder() as name:
             file = Path(name, spec.weights.name)
@@ -278,13 +255,9 @@ class _Worker:
             return job
 
     def __call__(self, row: _Row) -> list[_Row]:
-        """Return the answer to a task."""
-        answer: _Answer | Unusable
-        if isinstance(self._job, Unusable):
-            answer = self._job
-        else:
-            self._messages.clear()
-            for event in self._job.events(pickle.loads(row["task"])):
-                self._sender.send(event)
-            answer = _Answer(row["number"], self._messages)
-        return [{"answer": pickle.dumps(answer)}]
+        if isinstance(self._job, CinnError):
+            return [{"answer": pickle.dumps(self._job)}]
+        self._messages.clear()
+        for event in self._job.events(pickle.loads(row["task"])):
+            self._sender.send(event)
+        return [{"answer": pickle.dumps(_Answer(row["number"], self._messages))}]

@@ -6,21 +6,20 @@ Light: what computes is imported when there is a photo, beside the loading of th
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from cinn_colorize.batch.plan import Event, Existing, Failure, Finished, Plan, Result, State, Task
-from cinn_colorize.batch.result_files import check_names, make_folder
+from cinn_colorize.batch.result_files import ExistingResults, ResultStates, check_names, make_folder
 from cinn_colorize.errors import ExistsError, OutputError, PhotoError
 from cinn_colorize.files.atomic import mode_like
 from cinn_colorize.files.messages import printable_name
 
 if TYPE_CHECKING:
-    from cinn_colorize.batch.existing import ResultStates
     from cinn_colorize.batch.model_server import ModelClient
     from cinn_colorize.colorizer import BaseColorizer
     from cinn_colorize.engines.choice import ModelSpec
@@ -33,12 +32,7 @@ _COMPOSED_AT_ONCE = 2**28  # bytes of pictures made in one pass through a photo
 
 
 class Job:
-    """Photos colorized one after the other; the first one is opened while onnxruntime loads the network.
-
-    Args:
-        source: how the network is loaded, or shared with another process.
-        plan: what is made of each photo.
-    """
+    """Photos colorized one after the other; the first one is opened while onnxruntime loads the network."""
 
     def __init__(self, source: ModelSpec | ModelClient, plan: Plan) -> None:
         self.plan, self._source = plan, source
@@ -46,22 +40,13 @@ class Job:
         self._loading: Future[BaseColorizer] | None = None
 
     def load(self) -> BaseColorizer:
-        """Return the colorizer, when its network is loaded.
-
-        Raises:
-            WeightsError: the network cannot be loaded.
-            ValueError: the guidance is not possible with these weights, or this machine lacks the device.
-        """
+        """Return the colorizer, when its network is loaded; one that cannot be is a WeightsError."""
         if not self._colorizer:
             self._colorizer = self._loading.result() if self._loading else _load(self._source)
         return self._colorizer
 
     def events(self, item: Task | Event) -> Iterator[Event]:
-        """Do a task; yield its results, and how it ended, whatever happens. Events are passed on.
-
-        Raises:
-            WeightsError: the network cannot be loaded.
-        """
+        """Do a task; yield its results, and how it ended, whatever happens. Events are passed on."""
         if not isinstance(item, Task):
             yield item
             return
@@ -78,14 +63,7 @@ class Job:
             yield Finished(path, written)
 
     def colorize(self, task: Task) -> Iterator[Result]:
-        """Load the network, and return what draws and writes the wanted results of a photo, one by one.
-
-        Raises:
-            WeightsError: the network cannot be loaded.
-            PhotoError: the photo cannot be read, or a result cannot be written, or exists and was made in
-                another way.
-            LeftOutError: the photo is a picture made by this program.
-        """
+        """Load the network, and return what draws and writes the wanted results of a photo, one by one."""
         if not self._loading and not self._colorizer:
             if getattr(self._source, "graphs", None):
                 pool = ThreadPoolExecutor(1, "cinn-colorize-loading")
@@ -107,63 +85,59 @@ class LeftOutError(Exception):
     """A photo of a folder is a picture made by this program."""
 
 
-class Status(NamedTuple):
-    """Values that change when a photo's file does."""
+def opened(task: Task, plan: Plan, *, is_sought: bool = True) -> Photo:
+    """Open the photo of a task, with its frame; see :meth:`Plan.framed`."""
+    path = task.input.path
+    photo = plan.open(path if task.content is None else task.content, printable_name(path))
+    photo.mode &= mode_like(*plan.method.paths)
+    if photo.recipe and not task.input.named:
+        raise LeftOutError
+    photo = plan.framed(photo, is_sought=is_sought)
+    plan.check(photo, task.outputs[plan.method.seed])
+    return photo
 
-    size: int
-    mtime: float | None
-    number: int = 0
 
-    @classmethod
-    def of(cls, task: Task) -> Status:
-        """Return those of a task's photo; one that is not there is a PhotoError."""
-        if task.content is not None:
-            return cls(len(task.content), None)
-        from cinn_colorize.imaging.vips import raising_photo_errors
+def _status(task: Task) -> tuple[int, float | None, int]:
+    """Return what changes when a task's photo does: size, time and number of its file."""
+    if task.content is not None:
+        return len(task.content), None, 0
+    from cinn_colorize.imaging.vips import raising_photo_errors
 
-        with raising_photo_errors(printable_name(task.input.path)):
-            status = task.input.path.stat()
-        return cls(status.st_size, status.st_mtime, status.st_ino)
-
-    def check(self, task: Task) -> None:
-        """Refuse a photo that no longer has this status, as a PhotoError."""
-        if Status.of(task) != self:
-            name = printable_name(task.input.path)
-            raise PhotoError(f"{name}: changed while being read; run again when it is complete")
+    with raising_photo_errors(printable_name(task.input.path)):
+        status = task.input.path.stat()
+    return status.st_size, status.st_mtime, status.st_ino
 
 
 class _Colorizing:
-    """One photo on its way to its results."""
-
     def __init__(self, job: Job, task: Task) -> None:
         self._job, self._plan, self._task = job, job.plan, task
 
     def results(self) -> Iterator[Result]:
-        """Make all results that are missing; see :meth:`Job.colorize`."""
-        self._status = Status.of(self._task)
-        from cinn_colorize.batch.existing import ExistingResults
+        self._status = _status(self._task)
         from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tile
 
         self._last = time.perf_counter()
         try:
-            plan, photo, task = self._plan, self._opened(), self._task
+            plan, task = self._plan, self._task
+            photo = opened(task, plan)
             self._colorizer, self._photo = self._job.load(), photo
             self._existing = ExistingResults(task, plan, self._colorizer, photo)
             states, samples = self._planned()
             yield from self._unlisted(states, samples)
-            outputs = states.outputs(task, plan)
+            outputs = states.outputs(task)
             if not outputs:
                 return
             check_names(outputs)
             photo.log_notes(pages_chosen=plan.pages is not None)
             tiles: dict[int, Tile] = {}
-            for composed in self._composed(states, samples):
-                for colorization, state in self._saved(composed, states.missing):
+            parts = plan.method.parts(self._colorizer, photo, states.composed)
+            for part in [samples] if plan.picks else parts:
+                for colorization, state in self._saved(part, states):
                     seed, sample = colorization.seed, colorization.sample
                     if state is State.OTHER:
                         continue
                     if seed in states.missing:
-                        output, existed = task.output(seed, plan), state is State.RIGHT
+                        output, existed = task.outputs[seed], state is State.RIGHT
                         yield self._result(output, seed, sample.temperature, sample.log_prob, existed=existed)
                     if states.sheet is State.MISSING:
                         tiles[seed] = tile(colorization)
@@ -175,18 +149,13 @@ class _Colorizing:
         except OutputError:
             raise
         except Exception:
-            self._status.check(self._task)  # what is being written looks damaged
+            self._check_unchanged()  # what is being written looks damaged
             raise
 
-    def _opened(self) -> Photo:
-        plan, task, path = self._plan, self._task, self._task.input.path
-        photo = plan.open(path if task.content is None else task.content, printable_name(path))
-        photo.mode &= mode_like(*plan.method.paths)
-        if photo.recipe and not task.input.named:
-            raise LeftOutError
-        photo = photo.framed(plan.request.frame)
-        plan.check(photo, task.outputs[0])
-        return photo
+    def _check_unchanged(self) -> None:
+        if _status(self._task) != self._status:
+            name = printable_name(self._task.input.path)
+            raise PhotoError(f"{name}: changed while being read; run again when it is complete")
 
     def _planned(self) -> tuple[ResultStates, list[Sample]]:
         """Return the state of every result, and the samples if it takes these to know which are kept."""
@@ -195,7 +164,7 @@ class _Colorizing:
         picked = self._existing.picked()
         if len(picked) == self._plan.method.kept:
             states = self._existing.states(picked)
-            if not states.outputs(self._task, self._plan):
+            if not states.outputs(self._task):
                 return states, []
         samples = self._plan.method.samples(self._colorizer, self._photo)
         return self._existing.states([sample.seed for sample in samples]), samples
@@ -204,47 +173,41 @@ class _Colorizing:
         """Yield the results that are right, but not in the manifest."""
         log_probs = {sample.seed: sample.log_prob for sample in samples}
         for seed in states.right:
-            output = self._task.output(seed, self._plan)
-            if output in self._task.wanted:
-                yield self._result(output, seed, self._plan.temperature, log_probs.get(seed), existed=True)
-        if self._task.sheet in self._task.wanted and states.sheet is State.RIGHT:
-            assert self._task.sheet
+            output = self._task.outputs[seed]
+            if output not in self._task.listed:
+                yield self._result(
+                    output, seed, self._plan.method.temperature, log_probs.get(seed), existed=True
+                )
+        if self._task.sheet and self._task.sheet not in self._task.listed and states.sheet is State.RIGHT:
             yield self._result(self._task.sheet, existed=True)
 
-    def _composed(self, states: ResultStates, samples: list[Sample]) -> Iterator[list[Colorization]]:
-        """Yield the samples that are required at full size, as many at a time as memory may hold."""
-        plan, composed = self._plan, states.composed
-        at_once = max(1, _COMPOSED_AT_ONCE // (self._photo.together * self._photo.picture_bytes))
-        parts = plan.method.parts(self._colorizer, self._photo, composed)
-        for part in [samples] if plan.picks else parts:
-            required = [sample for sample in part if sample.seed in composed]
-            for i in range(0, len(required), at_once):
-                for folder in {output.parent for output in self._task.wanted}:
-                    make_folder(folder, plan.folder)
-                yield self._colorizer.compose(self._photo, required[i : i + at_once], plan.rendering)
-
-    def _saved(
-        self, composed: Sequence[Colorization], missing: Collection[int]
-    ) -> Iterator[tuple[Colorization, State]]:
-        """Save those that are missing, several at the same time, and yield all in turn when they are saved.
+    def _saved(self, part: list[Sample], states: ResultStates) -> Iterator[tuple[Colorization, State]]:
+        """Make pictures, as many at a time as memory may hold, save those missing, and yield all in turn.
 
         Each comes with the state that its file had before; another process may have written it meanwhile.
         """
-        self._status.check(self._task)
-        new = [colorization for colorization in composed if colorization.seed in missing]
-        with _thread_pool() as pool:
-            written = pool.map(self._save, new, map(self._other_pages, new))
-            for colorization in composed:
-                state = State.RIGHT
-                if colorization.seed in missing:
-                    state = State.MISSING if next(written) else self._existing.appeared(colorization.seed)
-                yield colorization, state
+        plan = self._plan
+        at_once = max(1, _COMPOSED_AT_ONCE // (self._photo.together * self._photo.picture_bytes))
+        required = [sample for sample in part if sample.seed in states.composed]
+        for i in range(0, len(required), at_once):
+            for folder in {output.parent for output in self._task.unlisted}:
+                make_folder(folder, plan.folder)
+            composed = self._colorizer.compose(self._photo, required[i : i + at_once], plan.request.rendering)
+            self._check_unchanged()
+            new = [colorization for colorization in composed if colorization.seed in states.missing]
+            with _thread_pool() as pool:  # several at the same time
+                written = pool.map(self._save, new, map(self._other_pages, new))
+                for colorization in composed:
+                    state = State.RIGHT
+                    if colorization.seed in states.missing:
+                        state = State.MISSING if next(written) else self._existing.appeared(colorization.seed)
+                    yield colorization, state
 
     def _save(self, colorization: Colorization, other_pages: list[Colorization]) -> bool:
         """Write a file; return whether it did not exist, or was to be replaced."""
         try:
             colorization.save(
-                self._task.output(colorization.seed, self._plan),
+                self._task.outputs[colorization.seed],
                 **vars(self._plan.encoding),
                 more=other_pages,
                 overwrite=self._plan.existing is Existing.OVERWRITE,
@@ -258,7 +221,7 @@ class _Colorizing:
         plan, photo = self._plan, self._photo
         method = replace(plan.method, number=1, seed=colorization.seed)
         return [
-            method.draw(self._colorizer, plan.page(photo, number))
+            method.draw(self._colorizer, plan.framed(plan.page(photo, number)))
             for number in range(photo.page + 1, photo.page + photo.together)
         ]
 

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cinn_colorize.batch.colorizing import Job
-from cinn_colorize.batch.existing import ExistingResults
+from cinn_colorize.batch.colorizing import Job, LeftOutError, opened
 from cinn_colorize.batch.inputs import Input
 from cinn_colorize.batch.plan import Failure, Finished, State, Task
-from cinn_colorize.batch.result_files import check_names, make_folder
+from cinn_colorize.batch.result_files import ExistingResults, check_names, make_folder
 from cinn_colorize.batch.run import Batch
 from cinn_colorize.errors import OutputError, PhotoError
 from cinn_colorize.files.atomic import TemporaryFolder
@@ -51,17 +50,11 @@ class _Photo:
 
     @property
     def suffix(self) -> str:
-        """Suffix of the pictures."""
-        return self.task.outputs[0].suffix.lower()
+        return next(iter(self.task.outputs.values())).suffix.lower()
 
 
 def dry_run(batch: Batch) -> DryRun:
-    """Find out what a batch would do; nothing is written but temporary files.
-
-    Raises:
-        CinnError: the network cannot be loaded, nothing can be written in the output folder, or there is no
-            space for temporary files.
-    """
+    """Find out what a batch would do; nothing is written but temporary files."""
     plan, problems, right, job = batch.plan, list[str](), 0, Job(batch.spec, batch.plan)
     photos: list[_Photo] = []
     for item in batch.tasks():
@@ -70,20 +63,23 @@ def dry_run(batch: Batch) -> DryRun:
                 problems.append(item.message)
             elif isinstance(item, Finished):
                 right += batch.files
-            elif photo := _photo(item, job):
+            else:
+                photo = _photo(item, job)
                 right += photo.right
                 photos += [photo] if photo.files else []
+        except LeftOutError:
+            continue
         except PhotoError as error:
             problems.append(str(error))
     refused = {}
-    for folder in dict.fromkeys(output.parent for photo in photos for output in photo.task.wanted):
+    for folder in dict.fromkeys(output.parent for photo in photos for output in photo.task.unlisted):
         try:
             make_folder(folder, plan.folder, dry_run=True)
         except OutputError:
             raise
         except PhotoError as error:
             refused[folder] = str(error)
-    photos = [p for p in photos if not any(output.parent in refused for output in p.task.wanted)]
+    photos = [p for p in photos if not any(output.parent in refused for output in p.task.unlisted)]
     problems += refused.values()
     measures = _measures(job, photos, problems) if photos else []
     place = next(path for path in (plan.folder, *plan.folder.parents) if path.is_dir())
@@ -100,17 +96,11 @@ def dry_run(batch: Batch) -> DryRun:
     )
 
 
-def _photo(task: Task, job: Job) -> _Photo | None:
-    """Return what is to be made of a photo; None if this program made it."""
-    plan, path = job.plan, task.input.path
-    photo = plan.open(path if task.content is None else task.content, printable_name(path))
-    if photo.recipe and not task.input.named:
-        return None
-    frame = plan.request.frame
-    photo = photo if frame == "auto" else photo.framed(frame)  # which takes no pixels
-    plan.check(photo, task.outputs[0])
-    some_exist = bool(task.existing) or len(task.wanted) < len({*task.outputs}) + bool(task.sheet)
-    photo = photo.framed(frame) if some_exist else photo
+def _photo(task: Task, job: Job) -> _Photo:
+    """Return what is to be made of a photo."""
+    plan = job.plan
+    some_exist = bool(task.listed) or any(map(plan.keeps, task.unlisted))
+    photo = opened(task, plan, is_sought=some_exist)
     existing, kept = ExistingResults(task, plan, job.load(), photo), plan.method.kept
     seeds = list(plan.seeds)
     if plan.picks:
@@ -119,14 +109,12 @@ def _photo(task: Task, job: Job) -> _Photo | None:
             samples = plan.method.samples(job.load(), photo)
             seeds = [sample.seed for sample in samples]
     states = existing.states(seeds)
-    outputs = states.outputs(task, plan)
+    outputs = states.outputs(task)
     files = len(outputs) if seeds else kept + bool(task.sheet)
     if files:
-        check_names(outputs or task.wanted)
-        # To find a frame takes all pixels of a page.
-        known = plan.without_frame() if frame == "auto" else plan
+        check_names(outputs or task.unlisted)
         for number in range(photo.page + 1, photo.page + photo.together):
-            known.page(photo, number)
+            plan.framed(plan.page(photo, number), is_sought=False)
     right = min(kept, len(states.right)) + (states.sheet is State.RIGHT)
     return _Photo(task, outputs, files, right, photo.width * photo.height, photo.picture_bytes)
 
@@ -166,16 +154,15 @@ def _measures(job: Job, photos: list[_Photo], problems: list[str]) -> list[_Meas
 
 
 def _measure(job: Job, photo: _Photo) -> _Measure:
-    """Colorize a photo in a temporary folder."""
     plan, alone = job.plan, Input(photo.task.input.path)
-    number = plan.number if plan.picks else min(plan.number, _MOST)
+    number = plan.method.number if plan.picks else min(plan.method.number, _MOST)
     with TemporaryFolder() as folder:
         pattern = f"{{seed}}{photo.suffix}"
         method = replace(plan.method, number=number)
         job = copy(job)
         job.plan = replace(plan, folder=Path(folder), method=method, sheet="", pattern=pattern)
-        outputs = job.plan.outputs(alone, "")
-        task = Task(alone, outputs, None, outputs, content=photo.task.content)
+        outputs = job.plan.outputs(alone.path, "", "")
+        task = Task(alone, outputs, content=photo.task.content)
         start = time.perf_counter()
         results = [*job.colorize(task)]
         seconds = time.perf_counter() - start

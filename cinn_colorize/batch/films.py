@@ -5,28 +5,36 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
+import multiprocessing
+import signal
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import chain, pairwise
 from pathlib import Path
+from typing import Any
+
+import cv2
 
 from cinn_colorize import __version__
-from cinn_colorize.batch.film_steps import Steps, colorize_shot, join, sheet_row, survey_film, typical_seed
-from cinn_colorize.batch.plan import Event, Existing, Failure, Finished, Result, SamplesPlan, State
+from cinn_colorize.batch.plan import Event, Failure, Finished, Result, SamplesPlan, State
 from cinn_colorize.batch.result_files import check_names, make_folder
-from cinn_colorize.batch.workers import usable_cores
+from cinn_colorize.batch.workers import Sender, prepare, usable_cores
+from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.engines.choice import ModelSpec
-from cinn_colorize.errors import CinnError, FilmError, OriginalError, WeightsError
+from cinn_colorize.errors import CinnError, FilmError, OriginalError, WeightsError, WorkerError
 from cinn_colorize.files.atomic import original_at, sha256, writing
 from cinn_colorize.files.formats import SUFFIXES, is_film, own_suffix
 from cinn_colorize.files.messages import printable_name
+from cinn_colorize.files.processes import CONTEXT, end_with_parent
+from cinn_colorize.files.signals import blocked_in_children
 from cinn_colorize.film.encoding import FORMATS, Target
 from cinn_colorize.film.reading import FilmReader
 from cinn_colorize.film.shots import Shot, read_shots, write_shots
-from cinn_colorize.film.story import SURVEYED, Part, survey
+from cinn_colorize.film.story import SURVEYED, Part, colorize_part, sheet_row, survey, typical
 from cinn_colorize.film.writing import FilmWriter, read_recipe
 from cinn_colorize.imaging.options import FilmEncoding
 from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet
@@ -41,17 +49,11 @@ _ROWS = 100  # of a contact sheet
 
 @dataclass(frozen=True, kw_only=True)
 class FilmPlan(SamplesPlan):
-    """What is made of films.
-
-    Attributes:
-        request: what makes their versions.
-        encoding: how they are written.
-        sheet: whether only the shots are told, in a table and a contact sheet.
-    """
+    """What is made of films."""
 
     request: FilmRequest
     encoding: FilmEncoding
-    sheet: bool = False
+    sheet: bool = False  # whether only the shots are told, in a table and a contact sheet
 
     def recipe(self, network: ModelSpec, film: Path) -> dict[str, str]:
         """Return what the recipes of all versions of a film say, beside their seeds."""
@@ -69,42 +71,23 @@ class FilmPlan(SamplesPlan):
 
 @dataclass(frozen=True)
 class _Planned:
-    """What is to be done for a film.
-
-    Attributes:
-        film: the film.
-        target: how its versions are encoded.
-        outputs: where these go, by their seeds.
-        recipe: what the recipes of all of them say.
-        states: which of those wanted are there; empty as long as their seed is not chosen.
-    """
-
     film: FilmReader
-    target: Target
-    outputs: Mapping[int, Path]
-    recipe: Mapping[str, str]
-    states: Mapping[int, State] = field(default_factory=dict)
+    target: Target  # how its versions are encoded
+    outputs: Mapping[int, Path]  # where these go, by their seeds
+    recipe: Mapping[str, str]  # what the recipes of all of them say
+    states: Mapping[int, State] = field(default_factory=dict)  # empty as long as their seed is not chosen
 
 
 class Films:
-    """Films colorized by one plan, one after the other.
-
-    Args:
-        paths: the films.
-        plan: what is made of each.
-        spec: how a process loads the network.
-        workers: number of processes; None for one per core.
-
-    Attributes:
-        frames: number of frames of the films that are begun.
-    """
+    """Films colorized by one plan, one after the other, by ``workers`` processes; None for one per core."""
 
     things, resumes = "films", True
 
     def __init__(self, paths: Sequence[Path], plan: FilmPlan, spec: ModelSpec, workers: int | None) -> None:
         self.inputs, self.plan, self._spec = list(dict.fromkeys(paths)), plan, spec
         self.files, self.first = plan.method.kept, printable_name(paths[0])
-        self.frames, self._steps = 0, Steps(spec, workers or usable_cores())
+        self.frames = 0  # of the films that are begun
+        self._steps = _Steps(spec, workers or usable_cores())
         self._owners: dict[Path, Path] = {}
 
     @property
@@ -113,11 +96,7 @@ class Films:
         return self._steps.done
 
     def run(self) -> Generator[Event, None, None]:
-        """Colorize all films; yield each result as soon as it is written, and the end of each film.
-
-        Raises:
-            WeightsError: the network cannot be loaded.
-        """
+        """Colorize all films; yield each result as soon as it is written, and the end of each film."""
         try:
             for path in self.inputs:
                 written = 0
@@ -146,7 +125,6 @@ class Films:
                 yield Failure.of(path, error)
 
     def _planned(self, path: Path) -> _Planned:
-        """Return what is to be done for a film."""
         film, plan = _opened(path), self.plan
         target = Target.of(film, **vars(plan.encoding))
         outputs, recipe = self._outputs(film, target), plan.recipe(self._spec, path)
@@ -160,19 +138,18 @@ class Films:
         return planned
 
     def _results(self, path: Path) -> Iterator[Result]:
-        """Make the versions of a film that are missing."""
         begun, planned, plan = time.perf_counter(), self._planned(path), self.plan
         film, outputs, recipe, state = planned.film, planned.outputs, planned.recipe, path.stat()
 
         def result(seed: int, *, existed: bool) -> Result:
             ms = round(1000 * (time.perf_counter() - begun))
-            about = state.st_size, state.st_mtime, ms, seed, plan.temperature
+            about = state.st_size, state.st_mtime, ms, seed, plan.method.temperature
             return Result(path, outputs[seed], *about, existed=existed)
 
-        states, parts, first = planned.states, list[Part](), plan.seed
+        states, parts, first = planned.states, list[Part](), plan.method.seed
         if not states or State.MISSING in states.values():
-            make_folder(outputs[plan.seed].parent, plan.folder)
-            parts, first = self._surveyed(film, outputs[plan.seed], recipe)
+            make_folder(outputs[plan.method.seed].parent, plan.folder)
+            parts, first = self._surveyed(film, outputs[plan.method.seed], recipe)
             states = states or self._states(planned, [first])
         yield from (result(seed, existed=True) for seed in states if states[seed] is State.RIGHT)
         missing = [seed for seed in states if states[seed] is State.MISSING]
@@ -189,20 +166,20 @@ class Films:
         segments = [segment for part in parts for segment in part.segments]
         is_part = (plan.request.start, plan.request.end) != (None, None)
         for k, writer in writers.items():
-            self._steps.result_of(self._steps.begin(join, writer, segments, is_part))
+            self._steps.result_of(self._steps.begin(writer.join, segments, is_part))
             yield result(first + k, existed=False)
-        _record(outputs[plan.seed]).unlink(missing_ok=True)
+        _record(outputs[plan.method.seed]).unlink(missing_ok=True)
 
     def _told(self, path: Path) -> Iterator[Result]:
         """Write a table of the shots of a film, and a contact sheet."""
         film, plan = _opened(path), self.plan
         table = plan.folder / f"{path.stem}_shots.tsv"
-        if plan.existing is not Existing.OVERWRITE and os.path.lexists(table):
+        if plan.keeps(table):
             plan.leave(film.name, table, {})
             return
         make_folder(plan.folder, plan.folder)
         parts, first = self._surveyed(film, table, plan.recipe(self._spec, path))
-        rows = [self._steps.begin(sheet_row, film, part, plan.method) for part in parts]
+        rows = [self._steps.begin(sheet_row, film, part, plan.method, own=["colorizer"]) for part in parts]
         tiles = []
         for part, begun in zip(parts, rows, strict=True):
             tiles.append(self._steps.result_of(begun))
@@ -216,19 +193,14 @@ class Films:
         yield Result(path, table, path.stat().st_size, path.stat().st_mtime)
 
     def _outputs(self, film: FilmReader, target: Target) -> dict[int, Path]:
-        """Return the paths of all versions of a film, by their seeds."""
-        outputs, own = {}, film.path.suffix.lower()
+        own = film.path.suffix.lower()
         fitting = [suffix for suffix, format in FORMATS.items() if format == target.format]
-        suffix = own if own in fitting else fitting[0]
-        for seed in self.plan.seeds:
-            name = self.plan.pattern.format(stem=film.path.stem, seed=seed, ext=suffix, **self.plan.names)
-            output = outputs[seed] = self.plan.folder / name
+        outputs = self.plan.outputs(film.path, film.path.stem, own if own in fitting else fitting[0])
+        for output in outputs.values():
             owner = self._owners.setdefault(output, film.path)
             if owner != film.path:
-                raise FilmError(
-                    f"{film.name}: its results would have the same names as those of "
-                    f"{printable_name(owner)}; colorize it in a call with another -o"
-                )
+                problem = f"its results would have the same names as those of {printable_name(owner)}"
+                raise FilmError(f"{film.name}: {problem}; colorize it in a call with another -o")
         return outputs
 
     def _states(self, planned: _Planned, seeds: Iterable[int]) -> dict[int, State]:
@@ -237,12 +209,11 @@ class Films:
         for seed in seeds:
             output = planned.outputs[seed]
             states[seed] = State.MISSING
-            if self.plan.existing is Existing.OVERWRITE or not os.path.lexists(output):
+            if not self.plan.keeps(output):
                 if original := original_at(output):
-                    raise OriginalError(
-                        f"{planned.film.name}: its result {printable_name(output)} would replace "
-                        f"{printable_name(original)}, one of the files given; choose another --output-dir"
-                    )
+                    problem = f"its result {printable_name(output)} would replace {printable_name(original)}"
+                    advice = "choose another --output-dir"
+                    raise OriginalError(f"{planned.film.name}: {problem}, one of the files given; {advice}")
                 continue
             found = _recipe_at(output)
             different = differences(found, _of_seed(planned.recipe, seed)) if found else {}
@@ -271,11 +242,12 @@ class Films:
             parts = survey(film, request.start, request.end, shots, self._steps.add)
         except (OSError, ValueError, LookupError):
             parts = self._steps.result_of(
-                self._steps.begin(survey_film, film, request.start, request.end, shots)
+                self._steps.begin(survey, film, request.start, request.end, shots, own=["count"])
             )
             first = method.seed
             if self.plan.picks:
-                first = self._steps.result_of(self._steps.begin(typical_seed, film, parts, method))
+                chosen = self._steps.begin(typical, film, parts, method, own=["colorizer"])
+                first = self._steps.result_of(chosen)
             cuts = [*(part.shot.start for part in parts), parts[-1].shot.end]
             with writing(_record(output)) as file:
                 file.write(json.dumps({key: {"seed": first, "cuts": cuts}}).encode())
@@ -285,10 +257,8 @@ class Films:
     def _colorize(
         self, film: FilmReader, parts: Sequence[Part], writers: Mapping[int, FilmWriter], seed: int
     ) -> None:
-        """Colorize the shots, each in one of the processes."""
-        begun = [
-            self._steps.begin(colorize_shot, film, part, writers, seed, self.plan.method) for part in parts
-        ]
+        own, given = ["colorizer", "count"], (writers, seed, self.plan.method)
+        begun = [self._steps.begin(colorize_part, film, part, *given, own=own) for part in parts]
         try:
             for future in as_completed(begun):
                 self._steps.result_of(future)
@@ -322,3 +292,88 @@ def _recipe_at(path: Path) -> dict[str, str]:
         return read_recipe(path)
     except FilmError:
         return {}
+
+
+class _Steps:
+    """Processes that take steps; they start when there is one."""
+
+    def __init__(self, spec: ModelSpec, workers: int) -> None:
+        self._spec, self._workers = spec, workers
+        self._count = CONTEXT.Value("d", 0.0)
+        self._pool: ProcessPoolExecutor | None = None
+
+    @property
+    def done(self) -> float:
+        """Number of frames done."""
+        return float(self._count.value)
+
+    def add(self, frames: float) -> None:
+        """Count frames as done."""
+        _add(self._count, frames)
+
+    def begin(self, step: Callable[..., Any], *arguments: Any, own: Sequence[str] = ()) -> Future[Any]:
+        """Let a process take a step as soon as one is free; ``own`` names what it adds, see _Process."""
+        if not self._pool:
+            threads = max(1, usable_cores() // self._workers)
+            given = self._spec, threads, self._count, logging.getLogger("cinn_colorize").level
+            self._pool = ProcessPoolExecutor(self._workers, CONTEXT, _start, given)
+        with blocked_in_children(signal.SIGINT):
+            return self._pool.submit(_do, step, arguments, own)
+
+    def result_of(self, future: Future[Any]) -> Any:
+        """Return the result of a step, when it is taken, and repeat what it logged."""
+        try:
+            value, records = future.result()
+        except BrokenProcessPool:
+            self._pool = None
+            raise WorkerError(
+                "a process was killed; if memory ran out, use fewer --workers; the same command continues"
+            ) from None
+        for record in records:
+            log.handle(record)
+        return value
+
+    def end(self) -> None:
+        """End the processes, whatever they do."""
+        for process in multiprocessing.active_children():
+            process.kill()
+
+
+class _Process:
+    """What a process that takes steps has of its own."""
+
+    def __init__(self, spec: ModelSpec, count: Any, level: int) -> None:
+        self._spec, self._count = spec, count
+        self.logged: list[Any] = []
+        Sender(self.logged.append).take_log(level)
+
+    @cached_property
+    def colorizer(self) -> BaseColorizer:
+        return BaseColorizer(*self._spec.load())
+
+    def count(self, frames: float) -> None:
+        _add(self._count, frames)
+
+
+def _add(count: Any, frames: float) -> None:
+    with count:
+        count.value += frames
+
+
+_process: _Process
+
+
+def _start(spec: ModelSpec, threads: int, *rest: Any) -> None:
+    global _process
+    end_with_parent()
+    prepare(spec, threads)
+    cv2.setNumThreads(1)  # the motion that it finds depends on their number
+    _process = _Process(spec, *rest)
+
+
+def _do(
+    step: Callable[..., Any], arguments: Iterable[Any], own: Iterable[str]
+) -> tuple[Any, list[logging.LogRecord]]:
+    _process.logged.clear()
+    result = step(*arguments, **{name: getattr(_process, name) for name in own})
+    return result, [*_process.logged]

@@ -42,8 +42,7 @@ def find_inputs(
         arguments: files, whose results go into the output folder itself; folders; patterns with ``*``, ``?``,
             ``[...]`` and ``**``, unless a file has that very name.
         listed: files or folders from a list; the results go into folders of the same names.
-        recursive: include all below a folder; the results go into the same tree, of several folders each
-            into a folder of its name.
+        recursive: include all below a folder; the results go into the same tree, or one for each of several.
         output: the output folder, which is skipped where it lies below a folder of photos.
         not_taken: receives what else these folders hold, and links to folders that are not followed.
     """
@@ -70,12 +69,15 @@ def find_inputs(
     return list(distinct.values())
 
 
-def read_list(content: bytes, name: str, *, null: bool) -> list[Path]:
-    """Return the names in a list, one per line, or with ``null`` each ended by a zero byte.
+def checked(inputs: list[Input | PhotoError]) -> list[Input | PhotoError]:
+    """Return the inputs; an error that is the only one is raised, before a mistyped name waits for torch."""
+    if len(inputs) == 1 and isinstance(inputs[0], Exception):
+        raise inputs[0]
+    return inputs
 
-    Raises:
-        PhotoError: a list of lines contains zero bytes.
-    """
+
+def read_list(content: bytes, name: str, *, null: bool) -> list[Path]:
+    """Return the names in a list, one per line, or with ``null`` each ended by a zero byte."""
     if null:
         names = content.split(b"\0")
     elif b"\0" in content:

@@ -15,7 +15,6 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from cinn_colorize.batch.plan import Event, Failure, Result
@@ -31,16 +30,10 @@ _START = b'{"input": '  # of each line
 
 
 class Manifest:
-    """The results that are done, and the file that records them.
+    """The results that are done, and the file that records them, which is read if it exists.
 
-    Args:
-        path: path of the file, which is read if it exists.
-        settings: how all results are made, see :meth:`.Plan.settings`.
-        seeds: first and last seed of a photo's samples.
-
-    Raises:
-        DataError: it cannot be read or written, or is not a manifest.
-        OriginalError: it is a file that the call reads.
+    Results are made with ``settings``, see :meth:`.Plan.settings`; ``seeds`` are the first and the last of a
+    photo's samples. A file that cannot be used is a DataError.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, str], seeds: tuple[int, int]) -> None:
@@ -62,17 +55,11 @@ class Manifest:
     def __enter__(self) -> Manifest:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
 
     def add(self, event: Event) -> None:
-        """Append a line for a result, or for a photo that failed.
-
-        Raises:
-            DataError: it cannot be written.
-        """
+        """Append a line for a result, or for a photo that failed; one that cannot be is a DataError."""
         if not (line := self._line(event)):
             return
         content = json.dumps(line).encode() + b"\n"
@@ -87,10 +74,18 @@ class Manifest:
         """Return whether it listed a result, from the same photo and made in the same way, when opened."""
         return self._done.get(os.fspath(result.output)) == _digest(self._line(result))
 
+    def listed(self, photo: Path, outputs: Mapping[int, Path], sheet: Path | None) -> set[Path]:
+        """Return which files of a photo, as it is now, it lists and are there."""
+        size, mtime = _size_and_time(photo)
+        if size is None:
+            return set()
+        files: list[tuple[int | None, Path]] = [*outputs.items(), *([(None, sheet)] if sheet else [])]
+        results = (Result(photo, file, size, mtime, seed=seed) for seed, file in files)
+        return {result.output for result in results if self.lists(result) and os.path.lexists(result.output)}
+
     def _line(self, event: Event) -> dict[str, Any]:
-        """Return an event's line; empty for none."""
         if isinstance(event, Failure) and event.input:
-            size, mtime = size_and_time(event.input)
+            size, mtime = _size_and_time(event.input)
             return {"input": os.fspath(event.input), "size": size, "mtime": mtime, "error": event.message}
         if not isinstance(event, Result):
             return {}
@@ -133,7 +128,7 @@ def _digest(line: Mapping[str, Any]) -> bytes:
     return hashlib.blake2b(identity.encode(), digest_size=12).digest()
 
 
-def size_and_time(photo: Path) -> tuple[int | None, float | None]:
+def _size_and_time(photo: Path) -> tuple[int | None, float | None]:
     """Return the size of a photo's file and when it was changed; None if it is gone."""
     try:
         status = photo.stat()

@@ -95,11 +95,7 @@ class ModelClient:
 
 
 class ModelServer:
-    """The process that holds the network.
-
-    Raises:
-        WeightsError: the network cannot be loaded.
-    """
+    """The process that holds the network; one that cannot be loaded is a WeightsError."""
 
     def __init__(self, spec: ModelSpec) -> None:
         self._manager = _Manager(ctx=CONTEXT)

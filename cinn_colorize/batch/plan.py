@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -15,7 +16,7 @@ from cinn_colorize.errors import CinnError, OutputError, PhotoError
 from cinn_colorize.files.atomic import leaves_folder
 from cinn_colorize.files.formats import format_of_name, own_suffix, written_suffix
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.imaging.options import MAX_PIXELS, Encoding, Pages, Rank, Rendering, picked
+from cinn_colorize.imaging.options import MAX_PIXELS, Encoding, Pages, Rank, picked
 from cinn_colorize.latents.levels import PerLevel, format_levels
 from cinn_colorize.request import Request, shared_entries
 
@@ -41,41 +42,18 @@ State = Enum("State", ["MISSING", "RIGHT", "OTHER"])
 
 @dataclass(frozen=True, kw_only=True)
 class SamplesPlan:
-    """Samples of photos or films, and where they go.
-
-    Attributes:
-        method: what draws them with the model.
-        folder: folder of the results.
-        pattern: file name of a result, with {stem}, {seed}, {ext} and the keys of ``names``.
-        existing: what happens to results that exist.
-        names: what else may be part of a file name; empty where the call cannot choose names.
-    """
+    """Samples of photos or films, and where they go."""
 
     method: SampleMethod
-    folder: Path
-    pattern: str
+    folder: Path  # of the results
+    pattern: str  # file name of a result, with {stem}, {seed}, {ext} and the keys of names
     existing: Existing
-    names: Mapping[str, str | int] = field(default_factory=dict)
-
-    @property
-    def number(self) -> int:
-        """Number of samples drawn of each."""
-        return self.method.number
-
-    @property
-    def seed(self) -> int:
-        """Seed of the first sample."""
-        return self.method.seed
-
-    @property
-    def temperature(self) -> PerLevel:
-        """Temperature of the samples."""
-        return self.method.temperature
+    names: Mapping[str, str | int] = field(default_factory=dict)  # empty where a call cannot choose names
 
     @property
     def drawn(self) -> dict[str, str]:
         """What recipes say of how all samples are drawn, beside their seeds."""
-        return {**self.method.entries, "temperature": format_levels(self.temperature)}
+        return {**self.method.entries, "temperature": format_levels(self.method.temperature)}
 
     def shared(self, network: ModelSpec) -> dict[str, str]:
         """Return what recipes of all samples say of network, drawing and rendering, beside their seeds."""
@@ -84,13 +62,13 @@ class SamplesPlan:
 
     @property
     def seeds(self) -> range:
-        """Seeds of the samples."""
-        return range(self.seed, self.seed + self.number)
+        """Seeds of the samples that are drawn of each."""
+        return range(self.method.seed, self.method.seed + self.method.number)
 
     @property
     def picks(self) -> bool:
         """Whether only some of the samples drawn are kept."""
-        return self.method.kept < self.number
+        return self.method.kept < self.method.number
 
     @property
     def picked(self) -> str:
@@ -101,56 +79,51 @@ class SamplesPlan:
     @property
     def repeats(self) -> bool:
         """Whether all samples are the same."""
-        return self.number > 1 and not self.picks and not self.method.is_random
+        return self.method.number > 1 and not self.picks and not self.method.is_random
+
+    def outputs(self, source: Path, stem: str, suffix: str, below: Path = Path()) -> dict[int, Path]:
+        """Return the paths of the samples of a photo or film by their seeds, in or below the folder."""
+        outputs = {}
+        for seed in self.seeds:
+            name = self.pattern.format(stem=stem, seed=seed, ext=suffix, **self.names)
+            if leaves_folder(name) and not Path(self.pattern).is_absolute():
+                problem = f"its result {printable_name(name)} would lie outside {printable_name(self.folder)}"
+                raise PhotoError(f"{printable_name(source)}: {problem}; choose another --output")
+            outputs[seed] = self.folder / below / name
+        return outputs
+
+    def keeps(self, output: Path) -> bool:
+        """Return whether a file is there that is not replaced unasked."""
+        return self.existing is not Existing.OVERWRITE and os.path.lexists(output)
 
     def leave(self, source: str, output: Path, different: Mapping[str, str]) -> None:
-        """Say that a file is left alone which was made in another way, or not by this program.
+        """Say that a result of a source is left alone; unless such are skipped, this is a PhotoError.
 
-        Args:
-            source: name of the photo or film.
-            output: the file.
-            different: what to say of how it was made; empty if it has no recipe.
-
-        Raises:
-            PhotoError: it says that, unless such files are skipped.
+        ``different`` says how it was made; it is empty if the file has no recipe.
         """
         name, how = printable_name(output), " and ".join(different.values())
         if self.existing is Existing.SKIP:
             reason = f"it was made {how}" if how else "it has no recipe"
             log.warning(f"{name}: left as it is; {reason}")
             return
-        keys = [key for key in self.names if key in different]
-        advice = "add --overwrite, or choose another --output-dir"
-        if keys:
-            advice = f"add --overwrite, choose another --output-dir, or put {{{keys[0]}}} into --output"
-        problem = f"exists, made {how}; {advice}"
-        if not different:
-            problem = "exists; add --overwrite or --skip-existing, or choose another --output-dir"
+        problem = "exists; add --overwrite or --skip-existing, or choose another --output-dir"
+        if different:
+            advice = "add --overwrite, or choose another --output-dir"
+            if keys := [key for key in self.names if key in different]:
+                advice = f"add --overwrite, choose another --output-dir, or put {{{keys[0]}}} into --output"
+            problem = f"exists, made {how}; {advice}"
         raise PhotoError(f"{source}: {name} {problem}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(SamplesPlan):
-    """A request, and where its results go.
-
-    Attributes:
-        request: what makes the pictures of each photo.
-        format: format of the pictures; ``auto`` keeps the photo's own where it can be written, else PNG.
-        encoding: how the pictures are written.
-        sheet: file name of a labelled contact sheet, with {stem}; empty for none.
-        max_pixels: larger photos are refused.
-    """
+    """A request, and where its results go."""
 
     request: Request
-    format: str
+    format: str  # auto keeps the photo's own where it can be written, else PNG
     encoding: Encoding
-    sheet: str = ""
+    sheet: str = ""  # file name of a labelled contact sheet, with {stem}; empty for none
     max_pixels: int = MAX_PIXELS
-
-    @property
-    def rendering(self) -> Rendering:
-        """How samples become pictures."""
-        return self.request.rendering
 
     @property
     def pages(self) -> Pages | None:
@@ -170,16 +143,8 @@ class Plan(SamplesPlan):
             **self.encoding.entries(),
         }
 
-    def without_frame(self) -> Plan:
-        """Return the plan for photos whose frames are not looked for."""
-        return replace(self, request=self.request.without_frame())
-
     def open(self, source: Path | bytes, name: str) -> Photo:
-        """Open a photo, or the first page of it that is wanted.
-
-        Raises:
-            PhotoError: it cannot be read, or lacks a page that is wanted.
-        """
+        """Open a photo, or the first page of it that is wanted; lacking one is a PhotoError."""
         from cinn_colorize.imaging.photo import open_photo
 
         pages = self.pages or Pages(1, 1)
@@ -191,49 +156,27 @@ class Plan(SamplesPlan):
         return photo
 
     def check(self, photo: Photo, output: Path) -> None:
-        """Refuse a photo of :meth:`open` whose pictures, such as ``output``, do not fit into their format.
-
-        Raises:
-            PhotoError: they do not.
-        """
+        """Refuse a photo of :meth:`open` whose pictures, such as ``output``, do not fit into their format."""
         from cinn_colorize.imaging.picture import check_sides
 
         format = format_of_name(output)
         if photo.together > 1 and format != "tiff":
-            raise PhotoError(
-                f"{photo.name}: {photo.together} pages need a TIFF; add --format tiff, or choose one with "
-                "--pages"
-            )
+            advice = "add --format tiff, or choose one with --pages"
+            raise PhotoError(f"{photo.name}: {photo.together} pages need a TIFF; {advice}")
         check_sides(photo.name, format, photo.height, photo.width)
 
-    def page(self, photo: Photo, number: int) -> Photo:
-        """Open another page of a photo of :meth:`open`, by its number in the file, with its frame.
+    def framed(self, photo: Photo, *, is_sought: bool = True) -> Photo:
+        """Return a photo with its frame; to seek one takes all its pixels."""
+        frame = self.request.frame
+        return photo.framed(frame) if is_sought or frame != "auto" else photo
 
-        Raises:
-            PhotoError: the page cannot be read.
-        """
+    def page(self, photo: Photo, number: int) -> Photo:
+        """Open another page of a photo of :meth:`open`, by its number in the file."""
         from cinn_colorize.imaging.photo import open_photo
 
         assert photo.source is not None
         name = f"{photo.name}, page {number}"
-        page = open_photo(photo.source, max_pixels=self.max_pixels, name=name, page=number)
-        return page.framed(self.request.frame)
-
-    def outputs(self, photo: Input, stem: str) -> list[Path]:
-        """Return the paths of a photo's samples, in the order of their seeds.
-
-        Raises:
-            PhotoError: one lies outside the folder, though the pattern is not absolute.
-        """
-        suffix = self.suffix(photo.path)
-        names = [self.pattern.format(stem=stem, seed=seed, ext=suffix, **self.names) for seed in self.seeds]
-        for name in names:
-            if leaves_folder(name) and not Path(self.pattern).is_absolute():
-                raise PhotoError(
-                    f"{printable_name(photo.path)}: its result {printable_name(name)} would lie outside "
-                    f"{printable_name(self.folder)}; choose another --output"
-                )
-        return [self.folder / photo.below / name for name in names]
+        return open_photo(photo.source, max_pixels=self.max_pixels, name=name, page=number)
 
     def suffix(self, photo: Path) -> str:
         """Return the suffix of a photo's samples, unless the pattern has another."""
@@ -242,18 +185,25 @@ class Plan(SamplesPlan):
 
 @dataclass(frozen=True)
 class Task:
-    """A photo and the files to write for it."""
+    """A photo and the files to make of it."""
 
     input: Input
-    outputs: list[Path]  # of all samples, in the order of their seeds
-    sheet: Path | None  # the contact sheet, if one is to be written
-    wanted: list[Path]  # those that no manifest lists
-    existing: list[Path] = field(default_factory=list)  # those of them that are not to be replaced unasked
+    outputs: Mapping[int, Path]  # of all samples, by their seeds
+    sheet: Path | None = None  # the contact sheet, if one is wanted
+    listed: Collection[Path] = ()  # those of them that are there, and done as the manifest says
     content: bytes | None = None  # of a photo that can be read only once, such as a pipe
 
-    def output(self, seed: int, plan: Plan) -> Path:
-        """Return the path of a sample."""
-        return self.outputs[seed - plan.seed]
+    @property
+    def unlisted(self) -> list[Path]:
+        """The others, of which only the files tell whether they are done."""
+        files = [*dict.fromkeys(self.outputs.values()), *([self.sheet] if self.sheet else [])]
+        return [file for file in files if file not in self.listed]
+
+    def is_done(self, plan: Plan) -> bool:
+        """Return whether the manifest lists all of them, or as many samples as a method keeps."""
+        names = {*self.outputs.values()}  # a single sample that is kept needs no seed in its name
+        has_samples = len(names.intersection(self.listed)) >= min(plan.method.kept, len(names))
+        return has_samples and (not self.sheet or self.sheet in self.listed)
 
 
 @dataclass(frozen=True)

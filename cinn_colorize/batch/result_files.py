@@ -1,4 +1,8 @@
-"""Names and folders of results: no two photos share a name, and files can be created there."""
+"""Results of photos: their names, which no two photos share, their folders, and which of them are done.
+
+A result is done if the manifest lists it, or else if its recipe is the one wanted. Light: what reads recipes
+is imported when there are results to compare.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,22 @@ import errno
 import os
 import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cinn_colorize.batch.inputs import Input, is_photo
-from cinn_colorize.batch.plan import Plan
+from cinn_colorize.batch.plan import Plan, State, Task
 from cinn_colorize.errors import OutputError, PhotoError
 from cinn_colorize.files.atomic import FULL, is_too_long
-from cinn_colorize.files.formats import OUTPUT_SUFFIXES
+from cinn_colorize.files.formats import OUTPUT_SUFFIXES, format_of_name
 from cinn_colorize.files.messages import printable_name
+
+if TYPE_CHECKING:
+    from cinn_colorize.colorizer import BaseColorizer
+    from cinn_colorize.imaging.photo import Photo
 
 _BLIND_TO_CASE = sys.platform in ("darwin", "win32")  # their file systems, mostly
 
@@ -27,25 +38,21 @@ class ResultNames:
         self._owners: dict[str, Input] = {}  # the photo that each name belongs to
         self._stems: dict[Path, dict[str, list[Path]]] = {}  # by folder
 
-    def of(self, photo: Input) -> tuple[list[Path], Path | None]:
-        """Return the paths of a photo's samples, in the order of their seeds, and of its contact sheet.
-
-        Raises:
-            PhotoError: they are those of another photo, or lie outside the folder of results.
-        """
+    def of(self, photo: Input) -> tuple[dict[int, Path], Path | None]:
+        """Return the paths of a photo's samples, by their seeds, and of its contact sheet."""
         plan = self._plan
-        outputs = plan.outputs(photo, self._stem(photo.path, plan.pattern))
+        stem = self._stem(photo.path, plan.pattern)
+        outputs = plan.outputs(photo.path, stem, plan.suffix(photo.path), photo.below)
         sheet = None
         if plan.sheet:
             sheet = plan.folder / photo.below / plan.sheet.format(stem=self._stem(photo.path, plan.sheet))
-        for output in [*outputs, sheet] if sheet else outputs:
+        for output in [*outputs.values(), *([sheet] if sheet else [])]:
             owner = self._owners.setdefault(_as_one(output), photo)
             if owner is not photo:
-                raise PhotoError(
-                    f"{printable_name(photo.path)}: its results would have the same names as those of "
-                    f"{printable_name(owner.path)}; give the folders with --recursive, or colorize it in a "
-                    "call with another -o"
-                )
+                name, other = printable_name(photo.path), printable_name(owner.path)
+                advice = "give the folders with --recursive, or colorize it in a call with another -o"
+                problem = f"its results would have the same names as those of {other}"
+                raise PhotoError(f"{name}: {problem}; {advice}")
         return outputs, sheet
 
     def _stem(self, photo: Path, pattern: str) -> str:
@@ -69,7 +76,7 @@ class ResultNames:
 
 def is_made_here(path: Path, max_pixels: int) -> bool:
     """Return whether this program made a picture of at most so many pixels."""
-    from cinn_colorize.imaging.photo import has_recipe
+    from cinn_colorize.imaging.photo import has_recipe  # heavy, and seldom asked
 
     return has_recipe(path, max_pixels)
 
@@ -101,16 +108,10 @@ def check_names(outputs: Iterable[Path]) -> None:
 
 
 def make_folder(folder: Path, whole: Path, *, dry_run: bool = False) -> None:
-    """Create the folder of an output, and check that files can be created in it.
+    """Create the folder of an output, and check that files can be created in it; else, raise a PhotoError.
 
-    Args:
-        folder: that folder.
-        whole: folder of the batch, in or below which most outputs are.
-        dry_run: whether to create nothing, and check the folder that it would be created in.
-
-    Raises:
-        OutputError: nothing can be written in the whole folder.
-        PhotoError: nothing can be written in this one.
+    It is an OutputError if nothing can be written in the ``whole`` folder of the batch either. A dry run
+    creates nothing, and checks the folder that it would be created in.
     """
     name = printable_name(folder)
     try:
@@ -134,3 +135,129 @@ def _is_read_only(folder: Path) -> bool:
 
 def _is_writable(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+@dataclass(frozen=True)
+class ResultStates:
+    """The states of a photo's pictures, by seed, and of its contact sheet, if one is wanted."""
+
+    pictures: Mapping[int, State]
+    sheet: State | None = None
+
+    @property
+    def missing(self) -> frozenset[int]:
+        """Seeds of the pictures to write."""
+        return frozenset(seed for seed, state in self.pictures.items() if state is State.MISSING)
+
+    @property
+    def right(self) -> list[int]:
+        """Seeds of the pictures that are as wanted."""
+        return [seed for seed, state in self.pictures.items() if state is State.RIGHT]
+
+    @property
+    def composed(self) -> frozenset[int]:
+        """Seeds of the samples that are required at full size."""
+        return self.missing.union(self.right if self.sheet is State.MISSING else ())
+
+    def outputs(self, task: Task) -> list[Path]:
+        """Return the paths of what is to be written, the sheet last."""
+        sheet = [task.sheet] if task.sheet and self.sheet is State.MISSING else []
+        return [*(task.outputs[seed] for seed in sorted(self.missing)), *sheet]
+
+
+class ExistingResults:
+    """What exists of the results of a photo, which is opened and has its frame."""
+
+    def __init__(self, task: Task, plan: Plan, colorizer: BaseColorizer, photo: Photo) -> None:
+        self._task, self._plan, self._colorizer, self._photo = task, plan, colorizer, photo
+        self._recipes: dict[int, dict[str, str]] = {}  # by how many pages after the photo
+        from cinn_colorize.methods.recipe import recipe_at
+
+        self._found = cache(partial(recipe_at, max_pixels=plan.max_pixels))
+
+    def states(self, seeds: Iterable[int]) -> ResultStates:
+        """Return the states of the pictures of the samples that are kept, and of the sheet."""
+        states = ResultStates({seed: self._picture(seed) for seed in seeds})
+        shown = self._task.sheet and (states.missing or states.right)
+        return replace(states, sheet=self._sheet(states)) if shown else states
+
+    def appeared(self, seed: int) -> State:
+        """Return the state of a picture that another process has written meanwhile; see :meth:`states`."""
+        self._found.cache_clear()
+        return self._compared(seed)
+
+    def picked(self) -> list[int]:
+        """Return the seeds of the pictures that were picked from the samples that the plan would draw."""
+        return [seed for seed in self._plan.seeds if self._is_picked(seed)]
+
+    def _is_picked(self, seed: int) -> bool:
+        output = self._task.outputs[seed]
+        if output in self._task.listed:
+            return True
+        if not self._plan.keeps(output) or self._differences(seed) is not None:
+            return False
+        return self._found(output, page=1).get("picked") == self._plan.picked
+
+    def sheet_recipe(self, seeds: Iterable[int]) -> dict[str, str]:
+        """Return what the file of a contact sheet of these samples says of it."""
+        shown = " ".join(map(str, sorted(seeds)))
+        return {**self._shared(), "sheet": "true", "order": self._plan.method.order, "seeds": shown}
+
+    def _picture(self, seed: int) -> State:
+        output = self._task.outputs[seed]
+        if output in self._task.listed:
+            return State.RIGHT
+        return self._compared(seed) if self._plan.keeps(output) else State.MISSING
+
+    def _compared(self, seed: int) -> State:
+        different = self._differences(seed)
+        if different is None:
+            return State.RIGHT
+        self._leave(self._task.outputs[seed], different)
+        return State.OTHER
+
+    def _differences(self, seed: int) -> dict[str, str] | None:
+        """Say how a picture differs from that wanted: None if it does not, empty if a page has no recipe."""
+        from cinn_colorize.methods.recipe import differences
+        from cinn_colorize.methods.samples import in_file
+
+        output = self._task.outputs[seed]
+        for page in range(self._photo.together):
+            recipe = self._found(output, page=page + 1)
+            wanted = {**self._shared(page), "seed": str(seed)}
+            different = differences(recipe, in_file(wanted, format_of_name(output), self._plan.encoding))
+            if not recipe or different:
+                return different if recipe else {}
+        return None
+
+    def _sheet(self, states: ResultStates) -> State:
+        """Return the state of the sheet; one that shows other or older samples of the photo is missing."""
+        from cinn_colorize.methods.recipe import differences, recipe_at
+
+        sheet = self._task.sheet
+        assert sheet
+        listed = sheet in self._task.listed
+        if not (listed or self._plan.keeps(sheet)):
+            return State.MISSING
+        recipe = recipe_at(sheet)
+        wanted = {"original": self._photo.sha256}
+        different = differences({key: recipe.get(key, "") for key in wanted}, wanted)
+        if "sheet" not in recipe or different:
+            self._leave(sheet, different if "sheet" in recipe else {})
+            return State.OTHER
+        same = not states.missing and (listed or not differences(recipe, self.sheet_recipe(states.right)))
+        return State.RIGHT if same else State.MISSING
+
+    def _shared(self, page: int = 0) -> dict[str, str]:
+        """Return what the recipes of all samples of the photo, or of a page after it, say."""
+        if page not in self._recipes:
+            plan, photo = self._plan, self._photo
+            if page:
+                photo = plan.framed(plan.page(photo, photo.page + page))
+            self._recipes[page] = self._colorizer.recipe(plan.drawn, plan.request.rendering, photo)
+        return self._recipes[page]
+
+    def _leave(self, output: Path, different: Mapping[str, str]) -> None:
+        """See :meth:`SamplesPlan.leave`; what no sample can be made of is told first."""
+        self._plan.method.check(self._colorizer, self._photo)
+        self._plan.leave(printable_name(self._task.input.path), output, different)

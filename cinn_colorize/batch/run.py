@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING
 
 from cinn_colorize.batch.colorizing import Job
 from cinn_colorize.batch.inputs import Input
-from cinn_colorize.batch.manifest import Manifest, size_and_time
-from cinn_colorize.batch.plan import Event, Existing, Failure, Finished, Plan, Result, Task
+from cinn_colorize.batch.plan import Event, Existing, Failure, Finished, Plan, Task
 from cinn_colorize.batch.result_files import ResultNames, is_made_here
-from cinn_colorize.batch.workers import WorkerPool, usable_cores
 from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import CinnError, OriginalError, PhotoError
 from cinn_colorize.files.atomic import TemporaryFolder, open_input, original_at, protecting, remove_leftovers
@@ -25,19 +23,16 @@ from cinn_colorize.files.limits import read_stream
 from cinn_colorize.files.messages import printable_name
 
 if TYPE_CHECKING:
-    from cinn_colorize.batch.cluster import Cluster
+    from cinn_colorize.batch.manifest import Manifest
+
+Cluster = Callable[[ModelSpec, Plan, Iterator[Task | Event]], Generator[Event, None, None]]
 
 
 class Batch:
-    """Photos colorized by one plan, each in one of several processes.
+    """Photos colorized by one plan, each in one of several processes or on the machines of a cluster.
 
-    Args:
-        inputs: photos, and errors in the arguments.
-        plan: what to draw for each photo, and where to write it.
-        spec: how a process loads the network.
-        workers: number of processes, None for one per core; a single photo is done in this one.
-        manifest: the results that are done, and where new ones are recorded.
-        cluster: the machines that do it, in place of processes of this one.
+    ``inputs`` are photos, and errors in the arguments. There are ``workers`` processes, None for one per
+    core; a single photo is done in this one.
     """
 
     things = "photos"
@@ -54,7 +49,11 @@ class Batch:
         self.inputs, self.plan, self.spec = inputs, plan, spec
         self._photos = [item for item in inputs if isinstance(item, Input)]
         number = len(self._photos)
-        self.workers = min(workers or usable_cores(), number) if number > 1 else 1
+        self.workers = 1
+        if number > 1:
+            from cinn_colorize.batch.workers import usable_cores
+
+            self.workers = min(workers or usable_cores(), number)
         self._manifest, self._cluster, self._names = manifest, cluster, ResultNames(plan)
 
     @property
@@ -73,17 +72,14 @@ class Batch:
         return bool(self._manifest) or self.plan.existing is not Existing.OVERWRITE
 
     def run(self) -> Generator[Event, None, None]:
-        """Colorize all photos; yield each result as soon as it is written, and the end of each photo.
-
-        Raises:
-            WeightsError: the network cannot be loaded.
-            DataError: the manifest cannot be written.
-        """
+        """Colorize all photos; yield each result as soon as it is written, and the end of each photo."""
         tasks, job = _without_leftovers(self._tasks()), Job(self.spec, self.plan)
         events = (event for task in tasks for event in job.events(task))
         if self._cluster:
-            events = self._cluster.run(self.spec, self.plan, tasks)
+            events = self._cluster(self.spec, self.plan, tasks)
         elif len(self._photos) > 1:
+            from cinn_colorize.batch.workers import WorkerPool
+
             events = WorkerPool(self.spec, self.plan, self.workers).run(tasks)
         with self._protecting(), contextlib.closing(events):
             for event in events:
@@ -115,35 +111,23 @@ class Batch:
                 yield Failure(None, str(item))
                 continue
             try:
-                yield self._task(item) or Finished(item.path)
+                task = self._task(item)
+                is_done = task.is_done(self.plan)
+                content = None if is_done else _content(item.path, self.plan.max_pixels)
             except CinnError as error:
                 yield Failure(item.path, str(error))
+            else:
+                yield Finished(item.path) if is_done else replace(task, content=content)
 
-    def _task(self, photo: Input) -> Task | None:
-        """Return a photo with its files, or None if the manifest lists them all."""
-        plan = self.plan
+    def _task(self, photo: Input) -> Task:
+        """Return a photo with its files, but for the content."""
         outputs, sheet = self._names.of(photo)
-        seeds = zip(outputs, plan.seeds, strict=True)
-        done = {output for output, seed in seeds if self._is_listed(photo, output, seed)}
-        wanted = [output for output in dict.fromkeys(outputs) if output not in done]
-        if sheet and not self._is_listed(photo, sheet):
-            wanted.append(sheet)
-        existing = [output for output in wanted if os.path.lexists(output)]
-        for output in existing:
+        task = Task(photo, outputs, sheet)
+        if self._manifest:
+            task = replace(task, listed=self._manifest.listed(photo.path, outputs, sheet))
+        for output in filter(os.path.lexists, task.unlisted):
             self._check_replaced(photo, output, is_sheet=output == sheet)
-        # A method that picks samples does not write the others; a single one needs no seed in its name.
-        kept = min(plan.method.kept, len(set(outputs)))
-        if len(done) >= kept and sheet not in wanted:
-            return None
-        if plan.existing is Existing.OVERWRITE:
-            existing = []
-        return Task(photo, outputs, sheet, wanted, existing, _content(photo.path, plan.max_pixels))
-
-    def _is_listed(self, photo: Input, output: Path, seed: int | None = None) -> bool:
-        size, mtime = size_and_time(photo.path)
-        if not self._manifest or size is None or not os.path.lexists(output):
-            return False
-        return self._manifest.lists(Result(photo.path, output, size, mtime, seed=seed))
+        return task
 
     def _check_replaced(self, photo: Input, output: Path, *, is_sheet: bool) -> None:
         """Refuse a result in the place of the photo, or of another file that the call reads."""
@@ -153,10 +137,9 @@ class Batch:
         # A sheet of other pictures is replaced unasked.
         is_replaced = is_sheet or self.plan.existing is Existing.OVERWRITE
         if is_replaced and (original := original_at(output)):
-            raise OriginalError(
-                f"{name}: its result {printable_name(output)} would replace {printable_name(original)}, one "
-                "of the files given; choose another --output or --output-dir"
-            )
+            problem = f"its result {printable_name(output)} would replace {printable_name(original)}"
+            advice = "choose another --output or --output-dir"
+            raise OriginalError(f"{name}: {problem}, one of the files given; {advice}")
 
 
 def _without_leftovers(tasks: Iterable[Task | Event]) -> Iterator[Task | Event]:
@@ -164,7 +147,7 @@ def _without_leftovers(tasks: Iterable[Task | Event]) -> Iterator[Task | Event]:
     clean: set[Path] = set()
     for task in tasks:
         if isinstance(task, Task):
-            folders = {output.parent for output in task.wanted} - clean
+            folders = {output.parent for output in task.unlisted} - clean
             for folder in folders:
                 remove_leftovers(folder)
             clean |= folders
@@ -172,29 +155,18 @@ def _without_leftovers(tasks: Iterable[Task | Event]) -> Iterator[Task | Event]:
 
 
 def colorize_stream(content: bytes, plan: Plan, spec: ModelSpec) -> bytes:
-    """Return the file of one sample of a photo that is given as bytes.
-
-    Raises:
-        PhotoError: the photo cannot be read.
-        WeightsError: the network cannot be loaded.
-        CinnError: there is no place for temporary files.
-    """
+    """Return the file of one sample of a photo that is given as bytes."""
     format = format_of_content(content[:32])
     photo = Input(Path("stdin" + (FORMATS[format][0] if format else "")))
     with TemporaryFolder() as folder:
         plan = replace(plan, folder=Path(folder), pattern="{stem}{ext}")
-        outputs = plan.outputs(photo, photo.path.stem)  # all of one name
-        task = Task(photo, outputs, None, outputs, content=content)
-        list(Job(spec, plan).colorize(task))
-        return outputs[0].read_bytes()
+        outputs = plan.outputs(photo.path, photo.path.stem, plan.suffix(photo.path))  # all of one name
+        list(Job(spec, plan).colorize(Task(photo, outputs, content=content)))
+        return outputs[plan.method.seed].read_bytes()
 
 
 def _content(path: Path, max_pixels: int) -> bytes | None:
-    """Read a pipe, which other processes cannot open, and which nobody can read twice; None for a file.
-
-    Raises:
-        PhotoError: the pipe cannot be read, or has more bytes than a photo of ``max_pixels`` can have.
-    """
+    """Read a pipe, which other processes cannot open, and which nobody can read twice; None for a file."""
     try:
         mode = path.stat().st_mode
     except OSError:

@@ -24,9 +24,8 @@ from cinn_colorize.batch.colorizing import Job
 from cinn_colorize.batch.plan import Event, Failure, Finished, Plan, Task
 from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import CinnError, WorkerError
-from cinn_colorize.files.atomic import remove_leftovers
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.files.processes import end_with_parent, started
+from cinn_colorize.files.processes import Child, end_with_parent
 from cinn_colorize.files.signals import ENDING
 
 if TYPE_CHECKING:
@@ -56,12 +55,6 @@ class Ready:
     """A worker has a network, and waits for tasks."""
 
 
-class Unusable(NamedTuple):
-    """A worker cannot begin, for a reason that all of them meet."""
-
-    error: CinnError
-
-
 class Sender(logging.Handler):
     """Sends what is logged, and other messages, one at a time: pictures are saved in several threads."""
 
@@ -75,7 +68,7 @@ class Sender(logging.Handler):
         package_log.addHandler(self)
         package_log.setLevel(level)
 
-    def send(self, message: Device | Ready | Unusable | logging.LogRecord | Event) -> None:
+    def send(self, message: Device | Ready | CinnError | logging.LogRecord | Event) -> None:
         """Send a message."""
         with self._turn:
             self._send(message)
@@ -92,17 +85,11 @@ class WorkerPool:
         threads = max(1, usable_cores() // number)
         level = logging.getLogger("cinn_colorize").level
         self._arguments, self._number = (spec, plan, threads, level), number
-        self._spec = spec
         self._workers: list[_Worker] = []
         self._server: ModelServer | None = None
 
     def run(self, items: Iterator[Task | Event]) -> Generator[Event, None, None]:
-        """Do the tasks as processes become free, and pass on the events among them.
-
-        Raises:
-            WeightsError: the network cannot be loaded.
-            WorkerError: no process starts, or the one that holds the network is gone.
-        """
+        """Do the tasks as processes become free, and pass on the events among them."""
         try:
             for item in items:
                 if not isinstance(item, Task):
@@ -110,7 +97,7 @@ class WorkerPool:
                     continue
                 while not (free := next((w for w in self._workers if w.ready and not w.task), None)):
                     while len(self._workers) < self._number:
-                        self._workers.append(_Worker(*self._arguments))
+                        self._workers.append(_Worker(_work, *self._arguments))
                     yield from self._received()
                 free.begin(item)
             while any(worker.task for worker in self._workers):
@@ -122,11 +109,10 @@ class WorkerPool:
                 self._server.end()
 
     def _received(self) -> Iterator[Event]:
-        """Wait for messages, and yield the events among them."""
-        readable = connection.wait([worker.connection for worker in self._workers])
-        for worker in [worker for worker in self._workers if worker.connection in readable]:
+        readable = connection.wait([worker.pipe for worker in self._workers])
+        for worker in [worker for worker in self._workers if worker.pipe in readable]:
             try:
-                message = worker.connection.recv()
+                message = worker.pipe.recv()
             except (EOFError, OSError):
                 yield from self._lost(worker)
                 continue
@@ -135,8 +121,8 @@ class WorkerPool:
                     worker.send(self._network(message.type))
                 case Ready():
                     worker.ready = True
-                case Unusable():
-                    raise message.error
+                case CinnError():  # for which no worker can begin
+                    raise message
                 case logging.LogRecord():
                     log.handle(message)
                 case _:
@@ -145,7 +131,6 @@ class WorkerPool:
                     yield message
 
     def _lost(self, worker: _Worker) -> Iterator[Event]:
-        """Go on without a process that has ended."""
         self._workers.remove(worker)
         worker.end()
         code = worker.process.exitcode or 0
@@ -171,36 +156,23 @@ class WorkerPool:
             return None
         from cinn_colorize.batch.model_server import ModelServer
 
-        self._server = self._server or ModelServer(self._spec)
+        self._server = self._server or ModelServer(self._arguments[0])
         return self._server.network
 
 
-class _Worker:
-    """A process and the photo that it works on."""
+class _Worker(Child):
+    """A process, and the photo that it works on."""
 
-    def __init__(self, spec: ModelSpec, plan: Plan, threads: int, level: int) -> None:
-        self.process, self.connection = started(_work, spec, plan, threads, level)
-        self.task: Task | None = None
-        self.ready = False
+    task: Task | None = None
+    ready = False
 
     def begin(self, task: Task) -> None:
-        """Give the process a photo."""
         self.task = task
         self.send(task)
 
-    def send(self, message: Task | ModelClient | None) -> None:
-        """Send a task or an answer; if the process is dead, the next message received is its end."""
-        with contextlib.suppress(OSError):
-            self.connection.send(message)
-
     def end(self) -> None:
-        """Kill the process and remove its temporary files; pictures appear only when complete."""
-        self.process.kill()
-        self.process.join()
-        self.connection.close()
-        if self.task:
-            for folder in {output.parent for output in self.task.wanted}:
-                remove_leftovers(folder)
+        self.kill(self.task.unlisted if self.task else ())
+        self.pipe.close()
 
 
 def _work(parent: Connection, spec: ModelSpec, plan: Plan, threads: int, level: int) -> None:
@@ -214,7 +186,7 @@ def _work(parent: Connection, spec: ModelSpec, plan: Plan, threads: int, level: 
         job = Job(network or spec, plan)
         job.load()
     except CinnError as error:
-        to_parent.send(Unusable(error))
+        to_parent.send(error)
         return
     to_parent.send(Ready())
     with contextlib.suppress(EOFError):

@@ -1,24 +1,34 @@
-"""Assemble the commands, and say in one line in plain words what is wrong with how one is called."""
+"""Assemble the commands, and say in one line in plain words what is wrong with how one is called.
+
+A command receives dataclasses, whose fields the command line lists as options, one by one. It replaces none
+of the files that are named to it, whichever options they are given with.
+"""
 
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import MISSING, Field, fields, is_dataclass
 from importlib import import_module
-from typing import Annotated, Any, cast
+from pathlib import Path
+from typing import Annotated, Any, cast, get_type_hints
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from cinn_colorize import __version__
+from cinn_colorize.cli.common import LENIENT
 from cinn_colorize.cli.console import say
-from cinn_colorize.cli.flatten import flattened
 from cinn_colorize.cli.interrupts import keeping
+from cinn_colorize.files.atomic import protecting
 from cinn_colorize.files.messages import printable
+from cinn_colorize.imaging.options import flags_of
+from cinn_colorize.models.registry import MODELS
 
 _VERSION = "Print the version and exit."
 _WORD = re.compile("[a-z][a-z-]*", re.IGNORECASE)
@@ -41,6 +51,11 @@ COMMANDS = {  # modules of this package, and the first line of their help, which
     "export": "Write a model as ONNX files for other programs and languages.",
 }
 
+_NOT_TYPER = ("flags", "kind")  # of what options declare
+# Parameters that name what a call writes. Those of all others are taken for files that it reads, so that a
+# new option needs no line here to protect its file.
+_WRITTEN = frozenset({"output_dir", "output", "manifest", "save_z", "plot", "run", "cache"})
+
 # Typer exports only a subclass of it.
 _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 
@@ -56,15 +71,12 @@ class _Command(TyperCommand):
         super().__init__(*args, help=text, **rest)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuse what is empty, as variables of a shell may be: it would name the current folder.
-
-        Where a file is taken for an option, say how to name it.
-        """
+        """Refuse what is empty, which would name the current folder; say how to name files like options."""
         options = args[: args.index("--")] if "--" in args else args
         empty = [arg for arg in args if not arg] + [arg for arg in options if re.fullmatch("--[a-z-]+=", arg)]
         if empty and not ctx.resilient_parsing:  # as while a shell completes a line
-            problem = f"{empty[0] or 'an argument'} is empty; a variable of the shell may not be set"
-            raise _UsageError(problem, ctx)
+            what = empty[0] or "an argument"
+            raise _UsageError(f"{what} is empty; a variable of the shell may not be set", ctx)
         given = [*options]
         try:
             return super().parse_args(ctx, args)
@@ -115,10 +127,7 @@ def _in_words(text: str) -> str:
 
 
 def _problem_of(error: Any) -> str:
-    """Return the message of a usage error, without the words of the library that checks values.
-
-    That is pydantic in newer versions of Typer, whose own error is the cause.
-    """
+    """Return the message of a usage error, without those of pydantic, by which newer Typers check values."""
     message = str(error.format_message()).rstrip(".").removeprefix("Invalid value: ")  # of no one option
     errors = getattr(error.__cause__, "errors", None)
     if errors:
@@ -190,10 +199,105 @@ def function_of(name: str) -> Callable[..., None]:
 
 
 def _made(name: str) -> Any:
-    """Return a command with its parameters."""
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
     alone.command(cls=_Command)(flattened(function_of(name)))
     return typer.main.get_command(alone)
+
+
+def flattened(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that has the fields of its dataclass parameters, nested ones too, as parameters.
+
+    Each field is declared by :func:`.option`; a dataclass may have a ``panel``, the heading of the help for
+    the fields it declares.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    parameters: dict[str, inspect.Parameter] = {}
+    for name, parameter in inspect.signature(command).parameters.items():
+        if is_dataclass(hints[name]):
+            parameters |= _parameters(hints[name])
+        else:
+            parameters[name] = parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+
+    @functools.wraps(command)
+    def run(**values: Any) -> None:
+        with protecting([*_named_files(values)]):
+            command(**{name: _built(name, kind, values) for name, kind in hints.items() if name != "return"})
+
+    run.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
+    run.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
+    return run
+
+
+def _parameters(group: Any) -> dict[str, inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    found: dict[str, inspect.Parameter] = {}
+    for declared in fields(group):
+        if is_dataclass(hints[declared.name]):
+            found |= _parameters(hints[declared.name])
+        elif "flags" in declared.metadata:
+            found[declared.name] = inspect.Parameter(
+                declared.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if declared.default is MISSING else declared.default,
+                annotation=Annotated[_kind(declared, hints[declared.name]), _option(group, declared)],
+            )
+    return found
+
+
+def _option(group: Any, declared: Field[Any]) -> Any:
+    settings = LENIENT | {key: value for key, value in declared.metadata.items() if key not in _NOT_TYPER}
+    if parse := settings.pop("parse", None):
+        settings["callback"] = _parsing(parse)
+    declaring = next(kind for kind in group.__mro__ if declared.name in inspect.get_annotations(kind))
+    panel = settings.pop("panel", getattr(declaring, "panel", None))
+    return typer.Option(*flags_of(declared), rich_help_panel=panel, **settings)
+
+
+def _kind(declared: Field[Any], hint: Any) -> Any:
+    """Return the type that the command line parses, which may be one of several that the library takes."""
+    if "kind" not in declared.metadata:
+        return hint
+    kind = declared.metadata["kind"]
+    return kind | None if declared.default is None else kind
+
+
+def _parsing(parse: Callable[[str], Any]) -> Callable[[str | None], Any]:
+    def callback(value: str | None) -> Any:
+        try:
+            return None if value is None else parse(value)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+
+    return callback
+
+
+def _built(name: str, kind: Any, values: dict[str, Any]) -> Any:
+    if not is_dataclass(kind):
+        return values[name]
+    hints = get_type_hints(kind)
+    parts = [part for part in fields(kind) if "flags" in part.metadata or is_dataclass(hints[part.name])]
+    return kind(**{part.name: _built(part.name, hints[part.name], values) for part in parts})  # type: ignore[operator]
+
+
+def _named_files(parameters: dict[str, Any]) -> Iterator[Path]:
+    """Yield the files and folders that a call reads, as far as its parameters name them."""
+    for name, value in parameters.items():
+        for text in value if isinstance(value, list | tuple) else [value]:
+            if name not in _WRITTEN and isinstance(text, (str, Path)):
+                yield from _files_in(os.fspath(text))
+    info = MODELS.get(parameters.get("model") or "")
+    if info and not parameters.get("weights"):
+        from cinn_colorize.models.weights import find_packaged
+
+        if packaged := find_packaged(info.file):
+            yield packaged
+
+
+def _files_in(text: str) -> Iterator[Path]:
+    """Yield a file, that of ``@LIST``, and those of a list such as ``--interpolate`` takes."""
+    for name in {text, text.removeprefix("@"), *text.split(",")}:
+        if name and os.path.lexists(name):
+            yield Path(name)
 
 
 app = typer.Typer(

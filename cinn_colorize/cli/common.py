@@ -1,6 +1,6 @@
 """Options that mean the same in every command, each declared once.
 
-A group of them is a dataclass, whose fields :mod:`cinn_colorize.cli.flatten` lists as options. Options that
+A group of them is a dataclass, whose fields :mod:`cinn_colorize.cli.app` lists as options. Options that
 recipes keep are declared in :mod:`cinn_colorize.imaging.options`.
 """
 
@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 import string
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import typer
 
-from cinn_colorize.cli import values
 from cinn_colorize.cli.console import fatal, show_log
 from cinn_colorize.engines.choice import Engine, ModelSpec
 from cinn_colorize.files.atomic import leaves_folder
+from cinn_colorize.files.formats import OUTPUT_FORMATS, OUTPUT_SUFFIXES, format_of_name
 from cinn_colorize.files.messages import counted
 from cinn_colorize.imaging import options
-from cinn_colorize.imaging.options import MAX_PIXELS, OUTPUT, Encoding, Precision, option
+from cinn_colorize.imaging.options import MAX_PIXELS, OUTPUT, Encoding, Pages, Precision, option
 from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature, short_levels
-from cinn_colorize.models.registry import DEFAULT, MODELS, ModelInfo
+from cinn_colorize.models.registry import DEFAULT, MODELS, ModelInfo, PhotoModelInfo
 from cinn_colorize.request import Progress, Request, guidance_option
 
 if TYPE_CHECKING:
@@ -37,38 +39,70 @@ if TYPE_CHECKING:
     from cinn_colorize.methods.base import SampleMethod
 
 NETWORK = "Network"
-FOLDER = Path("colorized")  # of results, unless another is chosen
+FOLDER, PATTERN = Path("colorized"), "{stem}_{seed:03d}{ext}"  # of results, unless others are chosen
+FORMATS = ["auto", *OUTPUT_FORMATS]
+PHOTO_MODELS = [name for name, info in MODELS.items() if isinstance(info, PhotoModelInfo)]
+_DEVICES = "auto|cpu|cuda[:i]|mps"
 BatchEngine = StrEnum("BatchEngine", ["auto", "torch", "onnx", "ray"])
 
 _VERBOSE = "Print every remark on every photo, and list which files of a folder are left out."
 _MAX_PIXELS = "Largest photo accepted, in millions of pixels; its file may have 8 bytes for each."
 _FORMAT = "File format of the results; auto: the photo's own."
-_FORMATS: dict[str, Any] = {"autocompletion": values.completed(values.FORMATS), "callback": values.format}
+
+
+# Choices may be written in any case; a file that cannot be read is refused by the command, which names it.
+LENIENT: dict[str, Any] = {"case_sensitive": False, "readable": False}
+weights_option = partial(
+    option, None, "FILE|hf:OWNER/NAME", "Weights to use instead of the packaged ones.", panel=NETWORK
+)
+overwrite_option = partial(option, False, None, "Replace results that exist.", panel=OUTPUT)
+json_option = partial(option, False, None, "Print one JSON object per result instead of its path.", "--json")
+debug_option = partial(option, False, None, "Show the traceback of an error.", panel=None)
+quiet_option = partial(option, False, None, "Print only errors and results.", "-q --quiet", panel=None)
 
 
 def argument(metavar: str, help: str, **settings: Any) -> Any:
     """Declare an argument, for ``Annotated``; settings are further ones of ``typer.Argument``."""
-    return typer.Argument(metavar=metavar, help=help, show_default=False, **settings)
+    return typer.Argument(metavar=metavar, help=help, show_default=False, **settings, **LENIENT)
 
 
-def model_option(names: Iterable[str] = values.PHOTO_MODELS, callback: Any = values.model) -> Any:
+def completed(names: Iterable[str]) -> Callable[[], list[str]]:
+    """Return what a shell completes a value from."""
+    return lambda: [*names]
+
+
+def model_option(names: Iterable[str] = PHOTO_MODELS) -> Any:
     """Declare ``--model`` of some models."""
     names = [*names]
-    value = {"autocompletion": values.completed(names), "callback": callback}
-    return option(DEFAULT, "|".join(names), "Model that draws.", panel=NETWORK, **value)
+
+    def parse(text: str) -> str:
+        name = text.lower()
+        if name in MODELS and name not in names:
+            raise ValueError(f"{name} does not colorize photos; choose {', '.join(names)}")
+        return _one_of(names, name, text)
+
+    settings: dict[str, Any] = {"autocompletion": completed(names), "parse": parse}
+    return option(DEFAULT, "|".join(names), "Model that draws.", panel=NETWORK, **settings)
 
 
-def weights_option() -> Any:
-    """Declare ``--weights``."""
-    help = "Weights to use instead of the packaged ones."
-    return option(None, "FILE|hf:OWNER/NAME", help, panel=NETWORK)
+def _one_of(names: Iterable[str], name: str, text: str) -> str:
+    if name not in names:
+        raise ValueError(f"{text!r} is not one of {', '.join(names)}")
+    return name
 
 
 def device_option() -> Any:
     """Declare ``--device``."""
     help = "Device that computes; auto: a GPU if there is one."
-    names = values.completed(values.DEVICES.replace("[:i]", "").split("|"))
-    return option("auto", values.DEVICES, help, panel=NETWORK, autocompletion=names, callback=values.device)
+    names = completed(_DEVICES.replace("[:i]", "").split("|"))
+    return option("auto", _DEVICES, help, panel=NETWORK, autocompletion=names, parse=_device)
+
+
+def _device(text: str) -> str:
+    """Parse the name of a device; one that no machine has is refused before torch is imported."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", text.lower()):
+        raise ValueError(f"{text!r} is not one of {_DEVICES}")
+    return text.lower()
 
 
 def engine_option(kind: type[StrEnum] = Engine, more: str = "") -> Any:
@@ -85,29 +119,24 @@ def recursive_option(results: str) -> Any:
     return option(False, None, f"Include subfolders; {results}.", "-r --recursive")
 
 
-def overwrite_option() -> Any:
-    """Declare ``--overwrite``."""
-    return option(False, None, "Replace results that exist.", panel=OUTPUT)
+def folder_option(default: Any, help: str) -> Any:
+    """Declare ``--output-dir``."""
+    return option(default, "FOLDER", help, "-o --output-dir", panel=OUTPUT, callback=_folder)
+
+
+def _folder(context: typer.Context, path: Path) -> Path:
+    """Refuse the name of a picture or graph, of which a folder would be made."""
+    if path.suffix.lower() not in {*OUTPUT_SUFFIXES, ".onnx"} or path.exists():
+        return path
+    names = any(parameter.name == "output" for parameter in context.command.params)
+    written = shlex.join(["-o", str(path.parent), "--output", path.name])
+    instead = f"; write {written} for that file" if names else ""
+    raise typer.BadParameter(f"{str(path)!r} is the name of a file, not of a folder{instead}")
 
 
 def sheet_option(help: str, default: bool = True) -> Any:
     """Declare ``--sheet``."""
     return option(default, None, help, "--sheet/--no-sheet", panel=OUTPUT)
-
-
-def json_option() -> Any:
-    """Declare ``--json``."""
-    return option(False, None, "Print one JSON object per result instead of its path.", "--json")
-
-
-def debug_option() -> Any:
-    """Declare ``--debug``."""
-    return option(False, None, "Show the traceback of an error.", panel=None)
-
-
-def quiet_option() -> Any:
-    """Declare ``--quiet``."""
-    return option(False, None, "Print only errors and results.", "-q --quiet", panel=None)
 
 
 @dataclass(frozen=True)
@@ -119,7 +148,6 @@ class GeneralOptions:
     debug: bool = debug_option()
 
     def __post_init__(self) -> None:
-        """Refuse options that exclude each other."""
         if self.quiet and self.verbose:
             raise typer.BadParameter("--quiet and --verbose exclude each other")
 
@@ -133,7 +161,7 @@ class GeneralOptions:
 
 @dataclass(frozen=True)
 class PhotoOptions:
-    """Limits of the photos read; ``max_pixels`` is in millions of pixels."""
+    """Limits of the photos read."""
 
     max_pixels: float = option(MAX_PIXELS // 10**6, "MILLIONS", _MAX_PIXELS, min=0)
 
@@ -149,9 +177,7 @@ class FolderOptions:
 
     panel: ClassVar[str] = OUTPUT
 
-    output_dir: Path = option(
-        FOLDER, "FOLDER", "Folder for the results.", "-o --output-dir", callback=values.folder
-    )
+    output_dir: Path = folder_option(FOLDER, "Folder for the results.")
     overwrite: bool = overwrite_option()
 
     @property
@@ -170,16 +196,21 @@ class ExistingOptions(FolderOptions):
     skip_existing: bool = option(False, None, "Leave alone, and name, results that were made in another way.")
 
     def __post_init__(self) -> None:
-        """Refuse options that exclude each other."""
         if self.overwrite and self.skip_existing:
             raise typer.BadParameter("--overwrite and --skip-existing exclude each other")
+
+
+def _format(text: str) -> str:
+    """Parse a file format, or a suffix such as tif or .jpeg."""
+    named = format_of_name(f"a.{text.lower().removeprefix('.')}") or text.lower()
+    return _one_of(FORMATS, named, text)
 
 
 @dataclass(frozen=True)
 class OutputOptions(FolderOptions):
     """Where full-size pictures go, how they are written, and how they are printed."""
 
-    format: str = option("auto", "|".join(values.FORMATS), _FORMAT, **_FORMATS)
+    format: str = option("auto", "|".join(FORMATS), _FORMAT, autocompletion=completed(FORMATS), parse=_format)
     encoding: Encoding = Encoding()
     as_json: bool = json_option()
 
@@ -228,11 +259,7 @@ class ModelOptions:
         return MODELS[self.model]
 
     def spec(self, encodes: bool = False, engine: Engine = Engine.auto) -> ModelSpec:
-        """Return how the processes that draw load the network; see :class:`ModelSpec`.
-
-        Raises:
-            WeightsError: the weights do not exist.
-        """
+        """Return how the processes that draw load the network; without weights, raise a WeightsError."""
         from cinn_colorize.models import find_weights
 
         file, digest = find_weights(self.model, self.weights)
@@ -244,7 +271,7 @@ class ModelOptions:
 class AnyModelOptions(ModelOptions):
     """The same for a model that may draw something other than photos."""
 
-    model: str = model_option(MODELS, values.any_model)
+    model: str = model_option(MODELS)
 
 
 @dataclass(frozen=True)
@@ -282,12 +309,7 @@ def check_engine(engine: Engine | BatchEngine, device: str, precision: str) -> N
 
 
 def colorizer_of(spec: ModelSpec) -> BaseColorizer:
-    """Load a network in this process; a device that this machine lacks is a usage error.
-
-    Raises:
-        WeightsError: the weights cannot be used.
-        ValueError: the guidance is not possible with these weights.
-    """
+    """Load a network in this process; a device that this machine lacks is a usage error."""
     if not spec.graphs:
         device_of(spec.device)
     network = spec.load()
@@ -309,6 +331,12 @@ def temperature_of(text: SomeLevels | None, info: ModelInfo, rest: PerLevel | No
     """Parse ``--temperature``; what it leaves out is as in ``rest`` or the default of the model."""
     with usage_errors("--temperature"):
         return parse_temperature(text, info.levels, info.temperature if rest is None else rest)
+
+
+def pages_of(text: str | None) -> Pages | None:
+    """Parse ``--pages``."""
+    with usage_errors("--pages"):
+        return None if text is None else Pages.parse(text)
 
 
 def method_of(
@@ -343,18 +371,7 @@ def pattern_values(method: SampleMethod, number: int, model: str) -> dict[str, s
 def check_pattern(
     pattern: str, fields: str, values: Mapping[str, str | int], seeds: range, things: str
 ) -> set[str]:
-    """Refuse an ``--output`` that has other fields, leaves the folder, or gives several results one name.
-
-    Args:
-        pattern: the pattern.
-        fields: those it may have, for the message.
-        values: values of these, beside stem and seed.
-        seeds: those of the results of an input.
-        things: what these are.
-
-    Returns:
-        The names of the results.
-    """
+    """Refuse an ``--output`` of other fields, other folders, or one name for several; return the names."""
     try:
         specs = [spec for _, _, spec, _ in string.Formatter().parse(pattern) if spec]
         if any(re.search(r"[{]|\d{4}", spec) for spec in specs):  # which may take for ever

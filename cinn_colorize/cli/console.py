@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, TextIO
 
@@ -102,18 +102,13 @@ def print_path(path: os.PathLike[str]) -> None:
 
 
 def require_stdout() -> None:
-    """Raise a :class:`CinnError` where a command was started without the stdout that its result is for."""
+    """Refuse to run without the stdout that the result of a command is for."""
     if sys.__stdout__ is None:
         raise CinnError("stdout: is closed")
 
 
 def write_stdout(content: bytes) -> None:
-    """Write to stdout at once.
-
-    Raises:
-        CinnError: the disk is full, or the like.
-        BrokenPipeError: nobody reads it any more, which ends the program without a word.
-    """
+    """Write to stdout at once; a BrokenPipeError, of whom nobody reads, ends the program without a word."""
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(content)
@@ -163,12 +158,6 @@ def show_log(quiet: bool, verbose: bool = False) -> None:
     log.setLevel(logging.WARNING if quiet else logging.INFO)
 
 
-def silence() -> bool:
-    """Print nothing that the library logs, beside a process that does; return True, for ``quiet``."""
-    logging.getLogger("cinn_colorize").setLevel(logging.CRITICAL)
-    return True
-
-
 def progress_bar(quiet: bool, rate: str = "") -> Progress:
     """Return a progress bar for a terminal that draws, with the speed if it has a unit: ``photos/s``."""
     from rich import progress
@@ -191,3 +180,9 @@ def progress_bar(quiet: bool, rate: str = "") -> Progress:
         transient=True,
         disable=quiet or not draws(),
     )
+
+
+def counting(bars: Progress, description: str, visible: bool = True) -> Callable[[int, int], None]:
+    """Show a bar; return what is called with the number done and the total."""
+    task = bars.add_task(description, total=None, visible=visible)
+    return lambda done, total: bars.update(task, completed=done, total=total)

@@ -34,7 +34,7 @@ _COMMON = ("model", "weights", "device", "digit", "output_dir", "overwrite", "qu
 
 def digit_option(help: str) -> Any:
     """Declare ``--digit``."""
-    return option(None, "D", help, panel=PANEL, min=0, max=9, show_default=False)
+    return option(None, "D", help, panel=PANEL, min=0, max=9)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cinn_colorize.cli.common import argument, debug_option, quiet_option
+from cinn_colorize.cli.common import argument, completed, debug_option, quiet_option
 from cinn_colorize.cli.console import fatal, print_path, say
-from cinn_colorize.cli.values import completed
 from cinn_colorize.models.registry import MODELS
 
 _PUBLISHED = [name for name, info in MODELS.items() if info.sha256]

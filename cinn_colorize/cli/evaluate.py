@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from cinn_colorize.cli import common
-from cinn_colorize.cli.console import progress_bar, require_stdout, say
+from cinn_colorize.cli.console import counting, progress_bar, require_stdout, say
 from cinn_colorize.cli.summary import claim
 from cinn_colorize.files.atomic import check_output, protecting
 from cinn_colorize.files.formats import OUTPUT_SUFFIXES
@@ -22,7 +22,7 @@ from cinn_colorize.models.registry import MAX_GUIDANCE, ModelInfo
 from cinn_colorize.request import LEVELS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import torch
     from rich.progress import Progress
@@ -62,7 +62,6 @@ _SUBSETS = (
 
 
 def _more_metrics(incomplete: str) -> list[str]:
-    """Complete the last of several names."""
     given, comma, _ = incomplete.rpartition(",")
     return [f"{given}{comma}{name}" for name in _NEEDED if name not in given.split(",")]
 
@@ -92,10 +91,10 @@ class MetricOptions:
 
     panel: ClassVar[str] = "Measures that require a network"
 
-    metrics: str | None = option(None, "NAME,...", _METRICS, autocompletion=_more_metrics, show_default=False)
-    reference: Path | None = option(None, "FOLDER|ZIP", _REFERENCE, show_default=False)
+    metrics: str | None = option(None, "NAME,...", _METRICS, autocompletion=_more_metrics)
+    reference: Path | None = option(None, "FOLDER|ZIP", _REFERENCE)
     reference_limit: int | None = option(None, "N", _LIMIT, min=2, show_default=f"{_REFERENCES}")
-    labels: Path | None = option(None, "TSV", _LABELS, show_default=False)
+    labels: Path | None = option(None, "TSV", _LABELS)
 
     def names(self) -> list[str]:
         """Return the measures asked for; refuse options that are missing or that none of them uses."""
@@ -130,7 +129,7 @@ class PhotoChoice:
     """Which photos are measured."""
 
     every: int = option(1, "N", "Measure only every N-th photo, sorted by name.", min=1)
-    limit: int | None = option(None, "N", "Measure only the first N of these.", min=1, show_default=False)
+    limit: int | None = option(None, "N", "Measure only the first N of these.", min=1)
 
     def of(self, photos: Path) -> Sequence[Source]:
         """Find them in a folder or zip."""
@@ -157,9 +156,9 @@ class EvaluateOptions:
     drawn: SampleOptions
     chosen: PhotoChoice
     metrics: MetricOptions
-    plot: Path | None = option(None, "FILE", _PLOT, panel=OUTPUT, show_default=False)
-    against: Path | None = option(None, "FILE", _AGAINST, show_default=False)
-    subsets: Path | None = option(None, "TSV", _SUBSETS, show_default=False)
+    plot: Path | None = option(None, "FILE", _PLOT, panel=OUTPUT)
+    against: Path | None = option(None, "FILE", _AGAINST)
+    subsets: Path | None = option(None, "TSV", _SUBSETS)
     overwrite: bool = common.overwrite_option()
     as_json: bool = option(False, None, "Print JSON instead of a table.", "--json", panel=OUTPUT)
     network: EvaluatedModelOptions
@@ -217,7 +216,7 @@ def evaluate(
                 calibration=calibration,
                 root=photos,
                 network=evaluation.DrawnBy(options.network.model, colorizer.sha256, colorizer.guidance),
-                progress=_counting(bars, "measuring"),
+                progress=counting(bars, "measuring"),
             )
         for failure in report.failures:
             say(failure)
@@ -235,28 +234,21 @@ def _measure(
     device: torch.device,
     bars: Progress,
 ) -> Measure:
-    """Load the network of a measure."""
     from cinn_colorize import evaluation
 
     if name == "kid_lite0":
-        return evaluation.KidLite0(references, device, _counting(bars, "reference photos"))
+        return evaluation.KidLite0(references, device, counting(bars, "reference photos"))
     if name == "fid":
-        return evaluation.Fid(references, device, _counting(bars, "reference photos of fid"))
+        return evaluation.Fid(references, device, counting(bars, "reference photos of fid"))
     if name == "st_lpips":
         return evaluation.StLpips(device)
     return evaluation.Top5(name.removeprefix("top5_"), classes, device)
 
 
-def _counting(bars: Progress, description: str) -> Callable[[int, int], None]:
-    """Show a bar; return what is called with the number done and the total."""
-    task = bars.add_task(description, total=None)
-    return lambda done, total: bars.update(task, completed=done, total=total)
-
-
 def _check_plot(plot: Path | None, temperatures: int, samples: int) -> None:
-    problem = ""
     if plot is None:
         return
+    problem = ""
     if plot.suffix.lower() not in OUTPUT_SUFFIXES:
         problem = f"{printable_name(plot)}: must end in {', '.join(sorted(OUTPUT_SUFFIXES))}"
     elif temperatures > 1:

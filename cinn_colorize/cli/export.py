@@ -5,20 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cinn_colorize.cli import values
-from cinn_colorize.cli.common import debug_option, model_option, overwrite_option, weights_option
+from cinn_colorize.cli.common import (
+    debug_option,
+    folder_option,
+    model_option,
+    overwrite_option,
+    weights_option,
+)
 from cinn_colorize.cli.console import fatal, print_path
 from cinn_colorize.cli.summary import claim
-from cinn_colorize.imaging.options import OUTPUT, option
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
     """Options of ``export``."""
 
-    output_dir: Path = option(
-        ..., "FOLDER", "Folder for the ONNX files.", "-o --output-dir", panel=OUTPUT, callback=values.folder
-    )
+    output_dir: Path = folder_option(..., "Folder for the ONNX files.")
     model: str = model_option()
     weights: str | None = weights_option()
     overwrite: bool = overwrite_option()

@@ -21,17 +21,15 @@ from cinn_colorize.request import FilmRequest
 if TYPE_CHECKING:
     from cinn_colorize.batch.films import Films
 
-_PATTERN = "{stem}_{seed:03d}{ext}"
 _FIELDS = "{stem}, {seed}, {temperature}, {n}, {model} and {ext}"
+_OUTPUT = f"File names of the results; {_FIELDS} are replaced."
 
 
 @dataclass(frozen=True)
 class FilmOutputOptions(common.ExistingOptions):
     """What files a call makes of each film."""
 
-    output: str | None = option(
-        None, "PATTERN", f"File names of the results; {_FIELDS} are replaced.", show_default=_PATTERN
-    )
+    output: str | None = option(None, "PATTERN", _OUTPUT, show_default=common.PATTERN)
     encoding: FilmEncoding = FilmEncoding()
     sheet: bool = option(
         False, None, "Write a table of the shots and a contact sheet with samples of each, and no film."
@@ -54,19 +52,6 @@ class FilmModelOptions(common.ModelOptions):
     """The network, and what computes it."""
 
     engine: Engine = common.engine_option()
-
-
-class FrameProgress(Progress):
-    """How many frames of films are done."""
-
-    def __init__(self, films: Films) -> None:
-        super().__init__(0, "frames", films.first)
-        self._films = films
-
-    def refresh(self) -> None:
-        """See :meth:`Progress.refresh`."""
-        self.total = self._films.frames
-        self.reach(min(round(self._films.done), self.total))
 
 
 def film(
@@ -97,7 +82,7 @@ def film(
     request = replace(request, temperature=common.temperature_of(request.temperature, info))
     method = request.method(info)
     names = common.pattern_values(method, request.number, network.model)
-    pattern = out.output or _PATTERN
+    pattern = out.output or common.PATTERN
     first = request.seed or 0
     seeds = range(first, first + request.number)
     common.check_pattern(pattern, _FIELDS, {**names, "ext": ".mp4"}, seeds, "versions")
@@ -122,7 +107,8 @@ def film(
         if work.dry_run:
             _report_dry_run(batch, general.quiet)
         else:
-            report(batch, out.as_json, general, progress=FrameProgress(batch))
+            progress = Progress(0, "frames", batch.first, lambda: (round(batch.done), batch.frames))
+            report(batch, out.as_json, general, progress=progress)
 
 
 def _report_dry_run(films: Films, is_quiet: bool) -> None:

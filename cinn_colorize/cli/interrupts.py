@@ -46,9 +46,8 @@ _saying = threading.Lock()
 def keeping(kept: Callable[[], str] = _printed_files, note: str = "") -> Iterator[None]:
     """Say what a call keeps when Ctrl-C stops it in this context, and how to continue.
 
-    Args:
-        kept: returns that line, empty for none; called in any thread.
-        note: what to say at once, where stopping takes its time.
+    ``kept`` returns that line, in any thread, empty for none; ``note`` is said at once, where stopping takes
+    its time.
     """
     before = _call.kept, _call.note
     _call.kept, _call.note = kept, note

@@ -28,7 +28,11 @@ class RecreateOptions:
     """Options of ``recreate``."""
 
     output: Path | None = option(
-        None, "FILE", "File of the new picture.", "-o --output", show_default="OUT_again beside OUT"
+        None,
+        "FILE",
+        "File of the new picture, not its folder.",
+        "-o --output",
+        show_default="OUT_again beside OUT",
     )
     overwrite: bool = option(False, None, "Replace FILE if it exists.")
     force: bool = option(False, None, "Use the files given even if they have changed.")
@@ -96,16 +100,11 @@ def _make(
     others: Sequence[Path],
     options: RecreateOptions,
 ) -> None:
-    """Make the new picture, if need be with torch after onnxruntime.
-
-    Raises:
-        PhotoError: a file cannot be used, or the recipe cannot be followed.
-        WeightsError: there are no such weights.
-    """
+    """Make the new picture, if need be with torch after onnxruntime."""
     from cinn_colorize.methods.recipe import recreate as follow
     from cinn_colorize.models import find_weights
 
-    claim([output], options.overwrite, "another -o")
+    claim([output], options.overwrite, "another file (not folder) with -o")
     common.check_engine(options.engine, options.device, recipe.precision)
     network = options.device, recipe.precision, recipe.guidance, recipe.method.encodes, options.engine
     file, digest = find_weights(recipe.model, options.weights)
@@ -117,8 +116,8 @@ def _make(
         try:
             colorizer = common.colorizer_of(each)
         except ValueError as error:
-            name = printable_name(picture)
-            raise PhotoError(f"{name}: its recipe cannot be followed: {error}") from error
+            problem = f"its recipe cannot be followed: {error}"
+            raise PhotoError(f"{printable_name(picture)}: {problem}") from error
         limit = options.reading.limit
         follow(recipe, colorizer, original, output, others=others, force=options.force, max_pixels=limit)
         if filecmp.cmp(picture, output, shallow=False):

@@ -39,15 +39,11 @@ class SampleOptions:
     temperature: str | None = temperature_option()
     seed: int = seed_option()
     frame: str = frame_option()
-    interpolate: str | None = option(None, "A,B[,C,D]", _INTERPOLATE, show_default=False)
-    vary_level: int | None = option(
-        None, "LEVEL", "Keep the first code and redraw only this level of it.", show_default=False
-    )
-    load_z: Path | None = option(
-        None, "FILE", "Load the codes from a file instead of drawing them.", show_default=False
-    )
+    interpolate: str | None = option(None, "A,B[,C,D]", _INTERPOLATE)
+    vary_level: int | None = option(None, "LEVEL", "Keep the first code and redraw only this level of it.")
+    load_z: Path | None = option(None, "FILE", "Load the codes from a file instead of drawing them.")
     save_z: Path | None = option(
-        None, "FILE", "Save the codes of the grid to a .safetensors file.", panel=OUTPUT, show_default=False
+        None, "FILE", "Save the codes of the grid to a .safetensors file.", panel=OUTPUT
     )
     digits: DigitOptions
     out: common.FolderOptions
@@ -120,7 +116,6 @@ def sample(
 
 
 def _save(chart: Chart, path: Path, made_with: tuple[str, str], options: SampleOptions) -> None:
-    """Write what is not there yet of the picture and its codes, and print the paths."""
     codes, overwrite, save_z = chart.codes, options.out.overwrite, options.save_z
     assert codes
     missing = unmade({path: chart.recipe_at(path)}, overwrite, options.reading.limit)

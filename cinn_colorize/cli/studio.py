@@ -105,7 +105,6 @@ def studio(
 
 
 def _load(options: StudioOptions, guidance: float, library: Shelf) -> Studio:
-    """Load the network in the process that draws."""
     from cinn_colorize.studio.studio import Studio
 
     show_log(options.general.quiet, options.general.verbose)

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,25 +42,32 @@ _RECENT = 30  # the last photos, whose speed the estimate follows
 
 
 class Progress:
-    """How many photos of a batch, or files of its only photo, are done; ``name`` is the photo at work."""
+    """How many photos of a batch, or files of its only photo, are done; ``name`` is the photo at work.
 
-    def __init__(self, total: int, unit: str, name: str = "") -> None:
-        self.total, self.unit, self.name = total, unit, name
+    Where others count, ``count`` returns how many are done, and of how many.
+    """
+
+    def __init__(
+        self, total: int, unit: str, name: str = "", count: Callable[[], tuple[int, int]] | None = None
+    ) -> None:
+        self.total, self.unit, self.name, self._count = total, unit, name, count
         self.done = 0
         self._start = time.monotonic()
         self._recent = deque([(self._start, 0)], _RECENT + 1)  # when as many were done
 
     def advance(self) -> None:
         """Count one more as done."""
-        self.reach(self.done + 1)
-
-    def reach(self, done: int) -> None:
-        """Say how many are done."""
-        self.done = done
-        self._recent.append((time.monotonic(), done))
+        self._reach(self.done + 1)
 
     def refresh(self) -> None:
         """Ask those who count, if others do."""
+        if self._count:
+            done, self.total = self._count()
+            self._reach(min(done, self.total))
+
+    def _reach(self, done: int) -> None:
+        self.done = done
+        self._recent.append((time.monotonic(), done))
 
     def line(self) -> str:
         """Return the state as a line: the photo at work, what is done and left, and how fast."""
@@ -188,19 +195,13 @@ def report(
 ) -> None:
     """Run a batch, print results on stdout and the rest on stderr; exit with code 1 if a photo failed.
 
-    Args:
-        batch: photos or films, and what to do with them.
-        as_json: whether to print results as JSON.
-        general: what to print beside.
-        not_taken: see :func:`.batch.inputs.find_inputs`.
-        has_bar: whether the caller shows a progress bar.
-        progress: what to show; by default, how many photos are done.
+    ``has_bar`` says that the caller shows a progress bar; by default, ``progress`` counts photos.
     """
     from cinn_colorize.batch.plan import Failure, Result
 
     summary, quiet = Summary(batch, progress), general.quiet
     if batch.plan.repeats and not quiet:
-        say(f"without noise all {batch.plan.number} samples are the same; -n 1 draws only one")
+        say(f"without noise all {batch.plan.method.number} samples are the same; -n 1 draws only one")
     display = shown(summary.progress, bar=not (quiet or has_bar), lines=not quiet)
     with keeping(summary.stopped), display, contextlib.closing(batch.run()) as events:
         for event in events:
@@ -255,7 +256,6 @@ def _say_not_taken(paths: Sequence[Path], general: GeneralOptions) -> None:
 
 
 def _size(size: float) -> str:
-    """Return a number of bytes in words."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
@@ -270,12 +270,7 @@ def print_result(result: Result, as_json: bool) -> None:
 
 
 def unmade(recipes: Mapping[Path, Mapping[str, str]], overwrite: bool, max_pixels: int) -> list[Path]:
-    """Return which pictures, given by path with their recipes, are to be made, and make their folders.
-
-    Raises:
-        PhotoError: a file is there that was made in another way, or a folder cannot be made.
-        OriginalError: a picture would replace a file that the call reads.
-    """
+    """Return which pictures, given with their recipes, are to be made, and make their folders."""
     from cinn_colorize.methods.recipe import differences, recipe_at
 
     missing = []
@@ -283,10 +278,8 @@ def unmade(recipes: Mapping[Path, Mapping[str, str]], overwrite: bool, max_pixel
         recipe = {} if overwrite else recipe_at(path, max_pixels)
         if recipe and (different := differences(recipe, wanted)):
             how = " and ".join(different.values())
-            raise PhotoError(
-                f"{printable_name(path)}: exists, made {how}; add --overwrite or choose another folder with "
-                "-o"
-            )
+            advice = "add --overwrite or choose another folder with -o"
+            raise PhotoError(f"{printable_name(path)}: exists, made {how}; {advice}")
         if not recipe:
             missing.append(path)
     if not missing:
@@ -297,12 +290,7 @@ def unmade(recipes: Mapping[Path, Mapping[str, str]], overwrite: bool, max_pixel
 
 
 def claim(outputs: Iterable[Path], overwrite: bool, otherwise: str = "another folder with -o") -> None:
-    """Check that results may be written, and make their folders; messages say what to choose otherwise.
-
-    Raises:
-        PhotoError: a result exists, or its folder cannot be made.
-        OriginalError: a result would replace a file that the call reads.
-    """
+    """Check that results may be written, and make their folders; messages say what to choose otherwise."""
     for output in outputs:
         name = printable_name(output)
         if os.path.lexists(output) and not overwrite:

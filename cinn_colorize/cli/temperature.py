@@ -29,7 +29,7 @@ class TemperatureOptions:
     panel: ClassVar[str] = DRAWING
 
     temperatures: str = option("0:1:0.25", "T,T,...|START:STOP:STEP", _TEMPERATURES)
-    only: str | None = option(None, "LEVEL,...", _ONLY, show_default=False)
+    only: str | None = option(None, "LEVEL,...", _ONLY)
     rest: str | None = temperature_option()
     seed: int = option(0, "SEED", "Seed of the sample.", "-s --seed", min=0)
     rendering: Rendering

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import signal
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,9 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import typer
 
 from cinn_colorize.cli.common import NETWORK, debug_option, device_of, device_option, quiet_option
-from cinn_colorize.cli.console import fatal, print_path, say, show_log, silence
+from cinn_colorize.cli.console import console, draws, fatal, print_path, say, show_log
 from cinn_colorize.cli.interrupts import CODE, keeping
-from cinn_colorize.cli.training_display import Display
 from cinn_colorize.errors import DataError
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.files.signals import ENDING
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from cinn_colorize.data.urls import Url
     from cinn_colorize.training.processes import Processes
-    from cinn_colorize.training.run_options import RunOptions
+    from cinn_colorize.training.run_options import Evaluation, Progress, RunOptions
 
 RUN = "Run"
 _DATA = "Location of the data; may be repeated. Zips of photos may be at https://, s3:// or gs://."
@@ -46,11 +48,11 @@ _RESUME = "Continue exactly where the run stopped, with its settings, or begin i
 _PRECISION = "Precision of the autocast; auto: bf16 if it is faster, otherwise fp32."
 _MEMORY = "Recompute the activations of the flow in the backward pass, and train in fp32."
 _OF_TASK = "depends on --dataset and --stage"
+_LONGEST = 1e9  # seconds, of a time left; calendars end
 _STOPPING = "stopping after this step, with a checkpoint; Ctrl-C again ends the run at once"
 
 
 def _parts(dataset: Dataset, **remarks: str) -> str:
-    """List the parts that can be left out for a data set, some with a remark."""
     return ", ".join(f"{name} ({remarks[name]})" if name in remarks else name for name in ABLATIONS[dataset])
 
 
@@ -75,11 +77,7 @@ class DataOptions:
     ablate: list[Ablation] | None = option(None, "PART", _ABLATE, show_default="nothing")
 
     def places(self) -> list[Path | Url]:
-        """Return where the data is.
-
-        Raises:
-            DataError: no place is given, and the usual one does not exist.
-        """
+        """Return where the data is."""
         from cinn_colorize.data.urls import Url
 
         places = [Url.or_path(place) for place in self.data or [f"data/{self.dataset}"]]
@@ -123,11 +121,7 @@ class StartOptions:
     backbone: Path | None = option(None, "FILE", _BACKBONE, show_default="pretrained on ImageNet, for photos")
 
     def check(self, data: DataOptions) -> None:
-        """Refuse weights beside options of new ones.
-
-        Raises:
-            DataError: there are such options.
-        """
+        """Refuse weights beside options of new ones."""
         if self.start and data.stage is Stage.features:
             raise DataError(f"{self.start}: --stage features begins anew; leave out --start")
         if self.start and self.backbone:
@@ -150,7 +144,6 @@ class ComputeOptions:
     save_memory: bool = option(False, None, _MEMORY)
 
     def __post_init__(self) -> None:
-        """Refuse options that exclude each other."""
         if self.save_memory and self.compile:
             raise typer.BadParameter("--save-memory and --compile exclude each other")
         if self.save_memory and self.precision is Precision.bf16:
@@ -199,7 +192,9 @@ def train(options: TrainOptions) -> None:
         device, places = local_device(device_of(compute.device)), data.places()
         options.start.check(data)
         with processes(device) as shared:
-            quiet = silence() if shared.rank else options.quiet
+            quiet = options.quiet or shared.rank > 0
+            if shared.rank:  # what this one would say, the first process says
+                logging.getLogger("cinn_colorize").setLevel(logging.CRITICAL)
             new = options.start.backbone, data.preset, data.cache, data.ablate or ()
             task = open_task(data.dataset, places, data.stage, *new)
             run = options.run or Path("runs") / task.model
@@ -243,7 +238,7 @@ def _run_options(
         evaluate_every=options.evaluate_every,
         report=display.report,
         report_evaluation=display.report_evaluation,
-        stop=_StopRequest(),
+        stop=_stop_request(),
     )
 
 
@@ -259,17 +254,66 @@ def _kept(run: Path, total: int) -> str:
     return "stopped before the first checkpoint; the same command begins the run again"
 
 
-class _StopRequest:
+def _stop_request() -> Callable[[], bool]:
     """Answer Ctrl-C, or a signal to end, with a checkpoint and the end of the run."""
+    received: list[int] = []
+    for number in (signal.SIGINT, *ENDING):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as a background job ignores Ctrl-C
+            signal.signal(number, lambda number, _: received.append(number))
+    return lambda: bool(received)
 
-    def __init__(self) -> None:
-        self.requested = False
-        for number in (signal.SIGINT, *ENDING):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as a background job ignores Ctrl-C
-                signal.signal(number, self._request)
 
-    def _request(self, number: int, frame: object) -> None:
-        self.requested = True
+class Display:
+    """Show loss, speed and time left: as a bar on a terminal, otherwise as one line per report."""
 
-    def __call__(self) -> bool:
-        return self.requested
+    def __init__(self, total: int, batch: int, quiet: bool) -> None:
+        from rich import progress
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+
+        self.quiet, self.batch = quiet, batch
+        self.first: tuple[datetime, int] | None = None
+        self.bar = progress.Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f} of {task.total:,.0f} photos"),
+            TextColumn("{task.fields[facts]}"),
+            TimeElapsedColumn(),
+            console=console(),
+            disable=quiet or not draws(),
+        )
+        self.task = self.bar.add_task("training", total=total, facts="")
+
+    def report(self, progress: Progress) -> None:
+        """Show the progress."""
+        speed = max(progress.photos_per_second, 1e-9)
+        left = self._left(progress, speed)
+        facts = (
+            f"{progress.listed()}  {self.batch / speed:.2g} s a step  {speed:.1f} photos/s  "
+            f"about {left} left, until {datetime.now() + left:%Y-%m-%d %H:%M}"
+        )
+        for count, what in (
+            (progress.skipped, "steps skipped"),
+            (progress.rollbacks, "returns to a checkpoint"),
+            (progress.unreadable, "photos or zips left out"),
+        ):
+            if count:
+                facts += f"  {what}: {count}"
+        self.bar.update(self.task, completed=progress.seen, facts=facts)
+        if self.bar.disable and not self.quiet:
+            console().print(f"{progress.seen:,} of {progress.total:,} photos  {facts}", soft_wrap=True)
+
+    def _left(self, progress: Progress, speed: float) -> timedelta:
+        """Return the time left, at the speed since the first report: with evaluations and checkpoints."""
+        now = datetime.now()
+        start, seen = self.first = self.first or (now, progress.seen)
+        if progress.seen > seen:
+            speed = (progress.seen - seen) / max((now - start).total_seconds(), 1e-9)
+        seconds = (progress.total - progress.seen) / speed
+        return timedelta(seconds=round(min(seconds, _LONGEST)))
+
+    def report_evaluation(self, evaluation: Evaluation) -> None:
+        """Print figures on held-out data."""
+        if not self.quiet:
+            line = f"after {evaluation.seen:,} photos, on held-out ones: {evaluation.listed()}"
+            sheet = printable_name(evaluation.sheet) if evaluation.sheet else ""
+            self.bar.console.print(f"{line}  {sheet}".rstrip(), soft_wrap=True, markup=False)

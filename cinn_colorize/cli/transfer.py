@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from cinn_colorize.cli import common, values
+from cinn_colorize.cli import common
 from cinn_colorize.cli.digits import MODEL, digit_option, refuse, refuse_all_but, transfer_digits
-from cinn_colorize.cli.many import checked
 from cinn_colorize.cli.summary import report
 from cinn_colorize.methods.transfer import TEMPERATURE, check_reference
 from cinn_colorize.request import TransferRequest
@@ -66,7 +65,7 @@ def transfer(
     refuse({"--digit": digits.digit}, "only with --model mnist")
     if not targets:
         raise typer.BadParameter("Missing argument 'TARGET...'")
-    values.pages(request.pages)
+    common.pages_of(request.pages)
     if request.strength is not None and request.levels is not None:
         raise typer.BadParameter("--strength and --levels exclude each other")
     common.check_seeds(request.seed, request.number)
@@ -74,7 +73,7 @@ def transfer(
     name = f"{{stem}}_like_{reference.stem.replace('{', '{{').replace('}', '}}')}_"
     sheet = f"{name}sheet.jpg" if out.sheet else ""
     with general.reporting():
-        from cinn_colorize.batch.inputs import find_inputs
+        from cinn_colorize.batch.inputs import checked, find_inputs
         from cinn_colorize.batch.run import Batch
         from cinn_colorize.imaging.photo import open_photo
         from cinn_colorize.methods.base import check_file

@@ -47,11 +47,7 @@ def leaves_folder(name: str) -> bool:
 
 
 def open_input(path: str | os.PathLike[str]) -> io.BufferedReader:
-    """Open a file to read; a named pipe that nothing writes into is not waited for without end.
-
-    Raises:
-        OSError: it cannot be opened, or nothing writes into it.
-    """
+    """Open a file to read; a named pipe that nothing writes into is an OSError after some seconds."""
     if _IS_WINDOWS or not stat.S_ISFIFO(os.stat(path).st_mode):  # noqa: PTH116
         return Path(path).open("rb")
     # Opening waits for a writer, and no other way tells a slow one from none.
@@ -89,7 +85,6 @@ class _Originals:
 
     @cached_property
     def marks(self) -> dict[Hashable, Path]:
-        """The files by each of their marks."""
         parents: dict[str, str] = {}
         return {mark: path for path in self._paths for mark in _marks(path, parents)}
 
@@ -99,10 +94,7 @@ _protected: list[_Originals] = []
 
 @contextlib.contextmanager
 def protecting(paths: Iterable[Path], unless: Callable[[Path], bool] | None = None) -> Iterator[None]:
-    """Protect files of this process from its own outputs for the duration of the context.
-
-    ``unless`` is called with an output that would replace one of them; returns whether it may.
-    """
+    """Protect files from outputs of this process in this context, but for those that ``unless`` allows."""
     originals = _Originals(paths, unless)
     _protected.append(originals)
     try:
@@ -124,10 +116,7 @@ def original_at(output: Path) -> Path | None:
 
 
 def _marks(path: Path, parents: dict[str, str]) -> Iterator[Hashable]:
-    """Yield what tells a file, and the file behind a link, from others; nothing for a missing one.
-
-    Real paths of folders are kept in ``parents``.
-    """
+    """Yield what tells a file, and the one behind a link, from others; ``parents`` keeps paths of folders."""
     try:
         link, target = os.lstat(path), os.stat(path) if os.path.exists(path) else None  # noqa: PTH110, PTH116
     except OSError:
@@ -181,12 +170,8 @@ def replacing(path: str | os.PathLike[str], mode: int = PUBLIC, *, overwrite: bo
     """Yield a descriptor to write to; the file appears at ``path`` if all goes well, else nothing is left.
 
     The content is on the disk before the file gets its name, so that not even a power cut leaves half of it.
-    The umask takes some of the permission bits ``mode``.
-
-    Raises:
-        FileExistsError: a file is there, and is not to be replaced.
-        OSError: the file cannot be created or put in its place.
-        OriginalError: it would replace a file that the call reads.
+    The umask takes some of the permission bits ``mode``. A file that is there, and is not to be replaced, is
+    a FileExistsError; one that the call reads, an OriginalError.
     """
     path = Path(path)
     check_output(path)
@@ -207,7 +192,6 @@ def replacing(path: str | os.PathLike[str], mode: int = PUBLIC, *, overwrite: bo
 
 
 def _put(part: Path, path: Path, overwrite: bool) -> None:
-    """Give a file its name."""
     if overwrite:
         part.replace(path)
     elif _IS_WINDOWS:
@@ -250,11 +234,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 class TemporaryFolder(tempfile.TemporaryDirectory[str]):
-    """A folder for temporary files, which is removed with them: if the process is killed, by a later one.
-
-    Raises:
-        CinnError: it cannot be made.
-    """
+    """A folder for temporary files, which is removed with them: if the process is killed, by a later one."""
 
     def __init__(self) -> None:
         self._held = contextlib.ExitStack()
@@ -321,12 +301,7 @@ def temporary(folder: Path, mode: int = PUBLIC) -> tuple[Path, int]:
 
 
 def _lock(descriptor: int) -> None:
-    """Lock a file until it is closed or the process ends.
-
-    Raises:
-        BlockingIOError: another process has locked it.
-        OSError: the file system has no locks.
-    """
+    """Lock a file until it is closed or the process ends; a BlockingIOError if another process has it."""
     if sys.platform != "win32":
         import fcntl
 

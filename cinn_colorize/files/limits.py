@@ -54,12 +54,7 @@ def check_bytes(size: int, max_pixels: int) -> None:
 
 
 def read_file(path: Path, max_pixels: int) -> bytes:
-    """Read the file of a photo.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is too large, see :func:`check_bytes`, or a pipe or a device, which may be endless.
-    """
+    """Read the file of a photo; one too large, or a pipe or device, which may be endless, is a ValueError."""
     status = path.stat()
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise ValueError("not a file")
@@ -82,12 +77,7 @@ def read_table(path: Path) -> bytes:
 
 
 def read_stream(file: BinaryIO, name: str, max_pixels: int) -> bytes:
-    """Read the file of a photo from a stream, which may be endless; of anything else, only the start.
-
-    Raises:
-        OSError: it cannot be read.
-        PhotoError: it has more bytes than a photo of ``max_pixels`` can have.
-    """
+    """Read the file of a photo from a stream, which may be endless; of anything else, only the start."""
     start = file.read(_START)
     if not format_of_content(start):
         return start

@@ -35,10 +35,8 @@ def identify(path: Path) -> str:
 def load(path: Path, check: Check | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read a weights file: its configuration and its tensors by name, in the type they are stored in.
 
-    ``check`` is called with the configuration and the shapes of the tensors before any is read.
-
-    Raises:
-        WeightsError: the file is damaged, or not a weights file of this program.
+    ``check`` is called with the configuration and the shapes of the tensors before any is read. A file that
+    is damaged, or of another program, is a WeightsError here and below.
     """
     with _opened(path, "pt") as (file, config):
         if check:
@@ -48,23 +46,13 @@ def load(path: Path, check: Check | None = None) -> tuple[dict[str, Any], dict[s
 
 
 def arrays(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.float32]]:
-    """Read some tensors of a weights file by their names, in single precision, without torch.
-
-    Raises:
-        WeightsError: as of :func:`load`.
-    """
+    """Read some tensors of a weights file by their names, in single precision, without torch."""
     with _opened(path, "numpy") as (file, _), ctrl_c_later():
         return {name: file.get_tensor(name).astype("float32") for name in names}
 
 
 def head(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
-    """Read the configuration of a weights file, and the shapes of its tensors by name, without torch.
-
-    Tensors that are not of floats which numpy knows are left out.
-
-    Raises:
-        WeightsError: as of :func:`load`.
-    """
+    """Read the configuration of a weights file, and the shapes of its tensors of numpy's floats."""
     with _opened(path, "numpy") as (file, config):
         return config, _shapes(file, _OF_NUMPY)
 
@@ -77,7 +65,6 @@ def _shapes(file: Any, types: Container[str] | None = None) -> dict[str, tuple[i
 
 @contextlib.contextmanager
 def _opened(path: Path, framework: str) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Open a weights file: yield the safetensors file and the configuration."""
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -16,20 +16,17 @@ the shot is known, so that shots of any length take the same memory.
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
-from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from cinn_colorize.film.motion import GRID, STRICT, Frame, flow, followed, joined, motion, reduced
-from cinn_colorize.film.prefetch import prefetched
+from cinn_colorize.film.waiting import Stored, prefetched
 from cinn_colorize.imaging.color import Floats
 
 Draw = Callable[[Sequence[int]], Floats]
@@ -43,37 +40,35 @@ _ASIDE = np.tile(np.array([0, 0, 1], np.float32), (GRID, GRID, 2))  # strange fr
 _FAINT = 1e-3  # weight of the colours around places that no key frame shows
 
 
-def colours_along_motion(L: Iterable[Frame], draw: Draw, folder: Path | None = None) -> Iterator[Floats]:
+def colours_along_motion(L: Iterable[Frame], draw: Draw) -> Iterator[Floats]:
     """Yield the colours of each frame of a shot, ab (N, 2, 128, 128) of N samples.
 
     Args:
         L: L of the frames, (256, 256) each, L* x 2.55, as a stream or an array.
         draw: returns ab (K, N, 2, s, s) of the key frames whose numbers it is given, as the network draws
             them; asked once for each, in order, after it was taken from ``L``.
-        folder: where the temporary file lies; by default, where the system keeps such.
     """
     with ExitStack() as stack:
-        files = [stack.enter_context(TemporaryFile(dir=folder)) for _ in range(5)]
-        drawn, forward, backward = (_Arrays(file, np.float32) for file in files[:3])
-        ahead, between = (_Arrays(file, np.float16) for file in files[3:])
+        files = [stack.enter_context(TemporaryFile()) for _ in range(5)]
+        drawn, forward, backward = (Stored(file, np.float32) for file in files[:3])
+        ahead, between = (Stored(file, np.float16) for file in files[3:])
         lengths: list[int] = []  # numbers of frames between key frames
         stretches = prefetched(_stretches(L), _TOGETHER)
         while some := [*islice(stretches, _TOGETHER)]:
             for stretch, ab in zip(some, draw([stretch.key for stretch in some]), strict=True):
-                x = _weighted(ab)
-                carried = _carried(forward[-1], stretch.back) if lengths else 0
-                drawn.append(x)
-                forward.append(x + carried)
-                ahead.append(stretch.ahead)
-                for both in stretch.between:
-                    between.append(both)
+                j, first = len(lengths), sum(lengths)
+                drawn[j] = x = _weighted(ab)
+                forward[j] = x + (_carried(forward[j - 1], stretch.back) if j else 0)
+                ahead[j] = stretch.ahead
+                for k, both in enumerate(stretch.between, first):
+                    between[k] = both
                 lengths.append(len(stretch.between))
-        for j in range(len(lengths) - 1, -1, -1):
-            carried = _carried(backward[-1], ahead[j + 1]) if j + 1 < len(lengths) else 0
-            backward.append(drawn[j] + carried)
+        last = len(lengths) - 1
+        for j in range(last, -1, -1):
+            backward[j] = drawn[j] + (_carried(backward[j + 1], ahead[j + 1]) if j < last else 0)
         done = 0
         for j, length in enumerate(lengths):
-            before, after = forward[j - 1], backward[-1 - j]
+            before, after = forward[max(j - 1, 0)], backward[j]
             for k in range(done, done + length):
                 both = between[k]
                 yield _mean(_carried(before, both[..., :3]) + _carried(after, both[..., 3:]))
@@ -181,7 +176,8 @@ def _weighted(ab: Floats) -> Floats:
 
 def _carried(total: Floats, motion: Floats) -> Floats:
     """Bring the weighted sums (N, 128, 128, 3) of another frame to this one."""
-    return np.stack([followed(of_sample, motion) for of_sample in total])
+    flows = np.asarray(motion, np.float32)  # files keep some in half precision
+    return np.stack([followed(of_sample, flows) for of_sample in total])
 
 
 def _mean(total: Floats) -> Floats:
@@ -192,21 +188,3 @@ def _mean(total: Floats) -> Floats:
             sample += np.float32(_FAINT) * cv2.blur(sample, (size, size), borderType=cv2.BORDER_REFLECT)
     mean = filled[..., :2] / np.maximum(filled[..., 2:], np.float32(1e-9))
     return np.ascontiguousarray(mean.transpose(0, 3, 1, 2))
-
-
-class _Arrays:
-    """Arrays of one shape in a file."""
-
-    def __init__(self, file: IO[bytes], dtype: type[np.floating]) -> None:
-        self._file, self._dtype, self._shape, self._length = file, np.dtype(dtype), (0,), 0
-
-    def append(self, array: Floats) -> None:
-        self._file.seek(0, os.SEEK_END)
-        self._file.write(array.astype(self._dtype).tobytes())
-        self._shape, self._length = array.shape, self._length + 1
-
-    def __getitem__(self, k: int) -> Floats:
-        size = math.prod(self._shape)
-        self._file.seek(size * self._dtype.itemsize * (k % self._length))
-        values = np.frombuffer(self._file.read(size * self._dtype.itemsize), self._dtype)
-        return values.astype(np.float32).reshape(self._shape)

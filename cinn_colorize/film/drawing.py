@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -49,29 +48,33 @@ def typical_seed(
     return seeds[medoids(np.concatenate(drawn, axis=-1), 1)[0]]
 
 
-def shot_colours(
-    L: Iterable[Frame], draw: Draw, before: int = 0, folder: Path | None = None
-) -> Iterator[Floats]:
+def shot_colours(L: Iterable[Frame], draw: Draw, before: int = 0) -> Iterator[Floats]:
     """Yield the colours of each frame of a shot, ab (N, 2, 128, 128).
 
     A long shot is averaged in windows, so that its end need not be known; where two of them overlap, the
-    colours of one go over into those of the other.
-
-    Args:
-        L: the frames, (256, 256) uint8, L* x 2.55.
-        draw: draws key frames.
-        before: number of frames in ``L`` that lie before those wanted, ``LAP`` where the shot is taken up at
-            the begin of a later window, else 0.
-        folder: of temporary files, see :func:`colours_along_motion`.
+    colours of one go over into those of the other. ``before`` is the number of frames in ``L`` that lie
+    before those wanted: ``LAP`` where the shot is taken up at the begin of a later window, else 0.
     """
     stream = iter(L)
     recent = deque(islice(stream, before), LAP)  # the last frames taken
     fading: list[Floats] = []  # their colours in the window before
+    taken: list[Frame] = []  # all of the window
+
+    def noted(frames: Iterable[Frame]) -> Iterator[Frame]:
+        for frame in frames:
+            recent.append(frame)
+            taken.append(frame)
+            yield frame
+
+    def drawn(numbers: Sequence[int]) -> Floats:
+        return draw([taken[t] for t in numbers])
+
     while (first := next(stream, None)) is not None:
         lap = len(recent)
-        window = _Window(chain([*recent], [first], islice(stream, WINDOW - 1)), recent, draw)
+        taken.clear()
+        window = noted(chain([*recent], [first], islice(stream, WINDOW - 1)))
         held = deque[Floats]()
-        for k, ab in enumerate(colours_along_motion(window.frames(), window.drawn, folder)):
+        for k, ab in enumerate(colours_along_motion(window, drawn)):
             if k < len(fading):
                 held.append(fading[k] + np.float32((k + 1) / (lap + 1)) * (ab - fading[k]))
             elif k >= lap:
@@ -80,22 +83,3 @@ def shot_colours(
                 yield held.popleft()
         fading = [*held]
     yield from fading
-
-
-class _Window:
-    """Frames of a shot, which can be drawn by their numbers."""
-
-    def __init__(self, frames: Iterable[Frame], recent: deque[Frame], draw: Draw) -> None:
-        self._frames, self._recent, self._draw = frames, recent, draw
-        self._taken: list[Frame] = []
-
-    def frames(self) -> Iterator[Frame]:
-        """Yield the frames."""
-        for frame in self._frames:
-            self._recent.append(frame)
-            self._taken.append(frame)
-            yield frame
-
-    def drawn(self, numbers: Sequence[int]) -> Floats:
-        """Return ab (K, N, 2, s, s) of frames."""
-        return self._draw([self._taken[t] for t in numbers])

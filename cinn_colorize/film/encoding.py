@@ -35,22 +35,12 @@ class _Codec:
     options: Mapping[str, str]
 
 
+_X265 = {"preset": "faster", "x265-params": f"log-level=none:pools=none:frame-threads={_THREADS}"}
+_AV1 = {"preset": "8", "svtav1-params": f"lp={_THREADS}"}
 _CODECS = {
     "h264": _Codec("libx264", ("mp4", "mov", "matroska", "mpegts"), (2, 2), 0.5, {"preset": "faster"}),
-    "h265": _Codec(
-        "libx265",
-        ("mp4", "mov", "matroska", "mpegts"),
-        (2, 2),
-        0.5,
-        {"preset": "faster", "x265-params": f"log-level=none:pools=none:frame-threads={_THREADS}"},
-    ),
-    "av1": _Codec(
-        "libsvtav1",
-        ("mp4", "matroska", "webm"),
-        (2, 2),
-        0.63,
-        {"preset": "8", "svtav1-params": f"lp={_THREADS}"},
-    ),
+    "h265": _Codec("libx265", ("mp4", "mov", "matroska", "mpegts"), (2, 2), 0.5, _X265),
+    "av1": _Codec("libsvtav1", ("mp4", "matroska", "webm"), (2, 2), 0.63, _AV1),
     "ffv1": _Codec("ffv1", ("matroska",), None, 0, {"level": "3", "slices": "4", "g": "1"}),
     "prores": _Codec("prores_ks", ("mov", "matroska"), (1, 2), 0, {"profile": "hq", "vendor": "apl0"}),
 }
@@ -61,32 +51,18 @@ if cv2.checkHardwareSupport(_AVX_512):  # whose code of x264's macroblock tree r
 
 @dataclass(frozen=True)
 class Target:
-    """How a film is encoded.
+    """How a film is encoded."""
 
-    Attributes:
-        codec: one of ``CODECS``.
-        quality: 1 to 100, of H.264, H.265 and AV1.
-        cell: rows and columns of pixels that share their Cb and Cr.
-        pixels: FFmpeg's name of the pixel format.
-        format: FFmpeg's name of the container.
-        others: numbers of the source's streams that the container can hold beside the film.
-    """
-
-    codec: str
-    quality: int
-    cell: tuple[int, int]
-    pixels: str
-    format: str
-    others: tuple[int, ...]
+    codec: str  # one of CODECS
+    quality: int  # 1 to 100, of H.264, H.265 and AV1
+    cell: tuple[int, int]  # rows and columns of pixels that share their Cb and Cr
+    pixels: str  # FFmpeg's name of the pixel format
+    format: str  # FFmpeg's name of the container
+    others: tuple[int, ...]  # numbers of the source's streams that the container can hold beside the film
 
     @classmethod
     def of(cls, film: FilmReader, codec: str = "h264", quality: int = QUALITY) -> Target:
-        """Choose the container of the film if it can hold the streams, else Matroska.
-
-        Raises:
-            FilmError: the codec cannot keep what the film is.
-            ValueError: the codec is none of ``CODECS``, or the quality is out of range.
-        """
+        """Choose the container of the film if it can hold the streams, else Matroska."""
         if codec not in _CODECS:
             raise ValueError(f"codec must be one of {', '.join(CODECS)}, not {codec!r:.80}")
         if not 1 <= quality <= 100:

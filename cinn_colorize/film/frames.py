@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from tempfile import TemporaryFile
-from typing import IO
 
 import cv2
 import numpy as np
@@ -17,6 +16,7 @@ from cinn_colorize.film.motion import SIZE, Frame
 from cinn_colorize.film.planes import Coding, lightness_bytes
 from cinn_colorize.film.render import Renderer
 from cinn_colorize.film.shots import find_shots
+from cinn_colorize.film.waiting import Stored
 from cinn_colorize.imaging import color
 from cinn_colorize.imaging.color import Pixels
 from cinn_colorize.imaging.options import Box
@@ -56,16 +56,17 @@ def colorize_film(
     """
     draw = drawing(colorizer, range(seed, seed + 1), temperature)
     with TemporaryFile() as file:
-        waiting = _Waiting(frames, file)
-        for shot in find_shots(map(_seen, waiting.taken())):
+        grays = Stored(file, np.uint8)
+        for shot in find_shots(map(_seen, _taken(frames, grays))):
             numbers = range(shot.start, shot.end)
-            colours = shot_colours((_seen(waiting[t]) for t in numbers), draw)
-            renderer = Renderer(_CODING, waiting.size, Box(0, 0, *waiting.size[::-1]), (1, 1))
+            colours = shot_colours((_seen(grays[t]) for t in numbers), draw)
+            height, width = grays[shot.start].shape
+            renderer = Renderer(_CODING, (height, width), Box(0, 0, width, height), (1, 1))
             for t, (ab,) in zip(numbers, colours, strict=True):
-                gray = waiting[t]
+                gray = grays[t]
                 y, cb, cr = renderer.render(gray, _seen(gray), np.float32(saturation) * ab)
                 yield np.asarray(cv2.cvtColor(np.dstack([y, cr, cb]), cv2.COLOR_YCrCb2RGB), np.uint8)
-                waiting.forget(t)
+                del grays[t]
 
 
 def _seen(gray: Pixels) -> Frame:
@@ -74,38 +75,18 @@ def _seen(gray: Pixels) -> Frame:
     return np.asarray(cv2.resize(L, (SIZE, SIZE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-class _Waiting:
-    """Frames that wait in a file for the end of their shot, by number."""
-
-    def __init__(self, frames: Iterable[NDArray[np.uint8]], file: IO[bytes]) -> None:
-        self._frames, self._file = frames, file
-        self._places: dict[int, int] = {}
-        self._free: list[int] = []
-        self.size = 0, 0
-
-    def taken(self) -> Iterator[Pixels]:
-        """Take all frames, and yield the grays that have their L*."""
-        for t, frame in enumerate(self._frames):
-            if frame.dtype != np.uint8 or frame.shape not in ((shape := frame.shape[:2]), (*shape, 3)):
-                raise FilmError(
-                    f"frame {t} must be (H, W) or (H, W, 3) uint8, not {frame.shape} {frame.dtype}"
-                )
-            if t and shape != self.size:
-                raise FilmError(f"frame {t} has the size {shape}, unlike the first one, {self.size}")
-            self.size = shape
-            gray = frame
-            if frame.ndim == 3:
-                gray = color.compose_gray(color.pixels_to_luminance(frame), 8)[..., 0]
-            self._places[t] = self._free.pop() if self._free else len(self._places)
-            self._file.seek(self._places[t] * gray.size)
-            self._file.write(np.ascontiguousarray(gray).data)
-            yield gray
-
-    def __getitem__(self, t: int) -> Pixels:
-        height, width = self.size
-        self._file.seek(self._places[t] * height * width)
-        return np.frombuffer(self._file.read(height * width), np.uint8).reshape(height, width)
-
-    def forget(self, t: int) -> None:
-        """Give the place of a frame to another one."""
-        self._free.append(self._places.pop(t))
+def _taken(frames: Iterable[NDArray[np.uint8]], grays: Stored) -> Iterator[Pixels]:
+    """Take frames, keep the grays that have their L* until their shot ends, and yield these."""
+    size: tuple[int, ...] = ()
+    for t, frame in enumerate(frames):
+        if frame.dtype != np.uint8 or frame.shape not in ((shape := frame.shape[:2]), (*shape, 3)):
+            found = f"{frame.shape} {frame.dtype}"
+            raise FilmError(f"frame {t} must be (H, W) or (H, W, 3) uint8, not {found}")
+        if t and shape != size:
+            raise FilmError(f"frame {t} has the size {shape}, unlike the first one, {size}")
+        size = shape
+        gray = frame
+        if frame.ndim == 3:
+            gray = color.compose_gray(color.pixels_to_luminance(frame), 8)[..., 0]
+        grays[t] = gray
+        yield gray

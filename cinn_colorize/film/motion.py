@@ -71,14 +71,8 @@ def motion(
     """Return a flow and how surely both frames show its places, 0 to 1, as (s, s, 3).
 
     They do where the place is inside both, the way there and back ends where it began, and L is the same but
-    for what changes the whole frame, such as flashes and fades.
-
-    Args:
-        here: L of the frame at the places of the flow, (s, s).
-        there: that of the other frame.
-        to_there: flow from the frame to the other.
-        to_here: flow from the other to the frame.
-        checks: how well the frames must agree.
+    for what changes the whole frame, such as flashes and fades. ``here`` and ``there`` are L of the frames at
+    the places of the flow, (s, s).
     """
     size = len(to_there)
     x, y = _places(size)

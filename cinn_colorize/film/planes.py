@@ -33,17 +33,11 @@ _LEAST_B, _FAINT_B = 0.03, 0.055  # the second, of faint colours, by the second 
 
 @dataclass(frozen=True)
 class Coding:
-    """What the code values of a film mean.
+    """What the code values of a film mean."""
 
-    Attributes:
-        matrix: 1 for BT.709, 5 for BT.601, 9 for BT.2020.
-        is_full: full range, in which black is 0; in the limited one it is 16 of 255.
-        bits: 8 or 10.
-    """
-
-    matrix: int
-    is_full: bool = False
-    bits: int = 8
+    matrix: int  # 1 for BT.709, 5 for BT.601, 9 for BT.2020
+    is_full: bool = False  # full range, in which black is 0; in the limited one it is 16 of 255
+    bits: int = 8  # or 10
 
     @property
     def luma(self) -> tuple[int, int]:
@@ -110,13 +104,8 @@ def tables(coding: Coding) -> Tables:
     B = (1e-8 * _FAINT_B - (dx * dy).mean(axis=0)) / ((dx * dx).mean(axis=0) + 1e-8)
     B = np.maximum(B, _LEAST_B)
     A = y.mean(axis=0) + B * x.mean(axis=0)
-    found = (
-        A * (span / legal) ** 2,
-        B * span - black,
-        C * span / legal,
-        grays[0] / legal,
-        (1 - grays[-1]) / legal,
-    )
+    luma = A * (span / legal) ** 2, B * span - black, C * span / legal
+    found = *luma, grays[0] / legal, (1 - grays[-1]) / legal
     return Tables(*(np.ascontiguousarray(table.ravel(), np.float32) for table in found))
 
 

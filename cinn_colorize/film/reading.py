@@ -32,15 +32,7 @@ from cinn_colorize.imaging.options import Box
 log = logging.getLogger(__name__)
 
 SUBSAMPLING = {(2, 2): "420", (1, 2): "422", (1, 1): "444", (2, 1): "444"}  # by rows and columns of a cell
-_MATRICES = {
-    1: 1,
-    4: 5,
-    5: 5,
-    6: 5,
-    7: 1,
-    9: 9,
-    10: 9,
-}  # those of H.273, by the nearest one that is known here
+_MATRICES = {1: 1, 4: 5, 5: 5, 6: 5, 7: 1, 9: 9, 10: 9}  # those of H.273, by the nearest one known here
 _HDR = {16: "PQ", 18: "HLG"}  # transfer curves
 _HD = 720  # rows from which a film without tags is taken for BT.709, as players do
 _MOST_PIXELS = 8192 * 8192
@@ -53,37 +45,21 @@ _ATTACHED = av.stream.Disposition.attached_pic
 
 @dataclass(frozen=True)
 class Facts:
-    """What a film is.
+    """What a film is."""
 
-    Attributes:
-        size: height and width of a frame as it is stored.
-        aspect: of a pixel, width to height; 0 if it is not said.
-        matrix: nine numbers that turn stored frames into those that are seen; empty for none.
-        turns: the same in quarter turns, anticlockwise.
-        rate: mean of frames a second.
-        time_base: seconds of a unit of time stamps.
-        start: first time stamp.
-        end: time stamp at which the film ends; that of the start if it is not known.
-        frames: number of frames that the file claims; 0 if it claims none.
-        coding: what luma and chroma mean.
-        tags: range, matrix, primaries and transfer curve, as FFmpeg numbers them.
-        cell: rows and columns of pixels that share their Cb and Cr.
-        others: numbers of the streams beside the film's own.
-    """
-
-    size: tuple[int, int]
-    aspect: Fraction
-    matrix: tuple[int, ...]
-    turns: int
-    rate: Fraction
-    time_base: Fraction
-    start: int
-    end: int
-    frames: int
-    coding: Coding
-    tags: tuple[int, int, int, int]
-    cell: tuple[int, int]
-    others: tuple[int, ...]
+    size: tuple[int, int]  # height and width of a frame as it is stored
+    aspect: Fraction  # of a pixel, width to height; 0 if it is not said
+    matrix: tuple[int, ...]  # nine numbers that turn stored frames into those that are seen; empty for none
+    turns: int  # the same in quarter turns, anticlockwise
+    rate: Fraction  # mean of frames a second
+    time_base: Fraction  # seconds of a unit of time stamps
+    start: int  # first time stamp
+    end: int  # time stamp at which the film ends; that of the start if it is not known
+    frames: int  # number of frames that the file claims; 0 if it claims none
+    coding: Coding  # what luma and chroma mean
+    tags: tuple[int, int, int, int]  # range, matrix, primaries and transfer curve, as FFmpeg numbers them
+    cell: tuple[int, int]  # rows and columns of pixels that share their Cb and Cr
+    others: tuple[int, ...]  # numbers of the streams beside the film's own
 
     @property
     def seconds(self) -> float:
@@ -93,34 +69,17 @@ class Facts:
 
 @dataclass(frozen=True, eq=False)
 class DecodedFrame:
-    """A frame of a film.
+    """A frame of a film."""
 
-    Attributes:
-        pts: time stamp, in units of the film's time base.
-        luma: (H, W) uint8 or uint16, luma of the gray that has its L*.
-        L: (256, 256) uint8, L* times 2.55 of the picture inside the film's bars, as it is seen.
-    """
-
-    pts: int
-    luma: Pixels
-    L: NDArray[np.uint8]
+    pts: int  # time stamp, in units of the film's time base
+    luma: Pixels  # (H, W) uint8 or uint16, luma of the gray that has its L*
+    L: NDArray[np.uint8]  # (256, 256), L* times 2.55 of the picture inside the film's bars, as it is seen
 
 
 class FilmReader:
-    """A film in a file, which is opened anew for each pass; can be handed to other processes.
-
-    Attributes:
-        path: of the file.
-        name: of the film in messages.
-        facts: what it is.
-    """
+    """A film in a file, which is opened anew for each pass; can be handed to other processes."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Look at a film and its first frame.
-
-        Raises:
-            FilmError: it is not there, cannot be read, or is none that can be colorized.
-        """
         self.path, self.name = Path(path), printable_name(path)
         self._state = self._status()
         with self.opened() as container:
@@ -139,24 +98,18 @@ class FilmReader:
             return sorted({one.pts for one in packets if one.pts is not None and not one.is_discard})
 
     def frames(self, start: int | None = None, end: int | None = None) -> Iterator[DecodedFrame]:
-        """Yield the frames from time stamp ``start`` to ``end``, exclusive; damage is logged and passed over.
-
-        Raises:
-            FilmError: something has written to the file, or its frames change their size.
-        """
+        """Yield the frames from time stamp ``start`` to before ``end``; damage is logged and passed over."""
         last: int | None = None
         for frame in self._from(self.facts.start if start is None else start):
             if frame.pts is None or (last is not None and frame.pts <= last):
-                frame.pts = (
-                    self.facts.start if last is None else last + 1
-                )  # of damaged files: encoders want more
+                # A damaged file; encoders want more.
+                frame.pts = self.facts.start if last is None else last + 1
             last = frame.pts
             if end is not None and last >= end:
                 return
             if (frame.height, frame.width) != self.facts.size:
-                raise self._error(
-                    f"frames are {frame.width}x{frame.height} pixels from {frame.time:.1f} s on; cut it there"
-                )
+                problem = f"frames are {frame.width}x{frame.height} pixels from {frame.time:.1f} s on"
+                raise self._error(f"{problem}; cut it there")
             if start is None or last >= start:
                 luma = self._luma(frame)
                 yield DecodedFrame(last, luma, self._seen(luma))
@@ -286,20 +239,15 @@ class FilmReader:
             log.warning(f"{self.name}: ends {left:.1f} seconds before its file says; it may be cut off")
 
     def _luma(self, frame: Any) -> Pixels:
-        """Return luma (H, W) of the gray that has the frame's L*."""
         coding, name = self.facts.coding, frame.format.name
         deep = "" if coding.bits == 8 else "10le"
         wanted = f"yuv{SUBSAMPLING[self.facts.cell]}p{deep}"
         if name == f"gray{deep}":
             return _plane(frame, 0)
         if name not in (wanted, wanted.replace("yuv", "yuvj")):
-            range_ = 1 + coding.is_full
-            frame = frame.reformat(
-                format=wanted,
-                dst_colorspace=coding.matrix,
-                src_color_range=2 if _is_rgb(frame) else range_,
-                dst_color_range=range_,
-            )
+            own = 1 + coding.is_full
+            ranges = {"src_color_range": 2 if _is_rgb(frame) else own, "dst_color_range": own}
+            frame = frame.reformat(format=wanted, dst_colorspace=coding.matrix, **ranges)
         luma, cb, cr = (_plane(frame, k) for k in range(3))
         stray = _GRAY << (coding.bits - 8)
         edges = (*cv2.minMaxLoc(cb)[:2], *cv2.minMaxLoc(cr)[:2])

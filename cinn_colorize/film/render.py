@@ -23,20 +23,19 @@ _EPS = 4.0  # of the guided filter, in squared L*
 
 
 class Renderer:
-    """Renders the frames of one film."""
+    """Renders the frames of one film.
+
+    Args:
+        coding: of the luma, and of the planes to make.
+        size: height and width of a frame.
+        box: the picture inside the frame; the rest stays gray.
+        cell: rows and columns of pixels that share their Cb and Cr.
+        turns: quarter turns, anticlockwise, from frames as they are stored to those that are seen.
+    """
 
     def __init__(
         self, coding: Coding, size: tuple[int, int], box: Box, cell: tuple[int, int], turns: int = 0
     ) -> None:
-        """Prepare what frames have in common.
-
-        Args:
-            coding: of the luma, and of the planes to make.
-            size: height and width of a frame.
-            box: the picture inside the frame; the rest stays gray.
-            cell: rows and columns of pixels that share their Cb and Cr.
-            turns: quarter turns, anticlockwise, from frames as they are stored to those that are seen.
-        """
         self._coding, self._size, self._cell, self._turns = coding, size, cell, turns
         self._cells = -(-size[0] // cell[0]), -(-size[1] // cell[1])
         top, left = -(-box.top // cell[0]), -(-box.left // cell[1])

@@ -43,33 +43,19 @@ _AGREE = 2  # frames whose places tell
 
 @dataclass(frozen=True)
 class Shot:
-    """A shot, and how it is colorized; what is None is as in the rest of the film.
+    """A shot, and how it is colorized; what is None is as in the rest of the film."""
 
-    Attributes:
-        start: number of its first frame, from 0.
-        end: number of the first frame after it.
-        seed: seed of its colours.
-        temperature: temperature, by level perhaps, as ``--temperature`` takes it.
-        hints: colours wanted in one of its frames.
-        frame: number of the frame with the hints.
-        gray: whether it stays gray.
-    """
-
-    start: int
-    end: int
+    start: int  # number of its first frame, from 0
+    end: int  # number of the first frame after it
     seed: int | None = None
-    temperature: str | None = None
-    frame: int | None = None
+    temperature: str | None = None  # as --temperature takes it
+    frame: int | None = None  # number of the frame with the hints
     hints: tuple[Hint, ...] = ()
-    gray: bool = False
+    gray: bool = False  # whether it stays gray
 
 
 def find_shots(L: Iterable[Frame]) -> Iterator[Shot]:
-    """Cut a film into shots; each is told some frames after its end.
-
-    Args:
-        L: L of the frames, (256, 256) each, L* x 2.55.
-    """
+    """Cut a film, L* x 2.55 of its frames, (256, 256) each, into shots; each is told some frames later."""
     start = 0
     for found in _cuts(L):
         if found - start >= _SHORTEST:
@@ -80,7 +66,6 @@ def find_shots(L: Iterable[Frame]) -> Iterator[Shot]:
 
 
 def _cuts(L: Iterable[Frame]) -> Iterator[int]:
-    """Yield the frames where shots begin or end."""
     recent: dict[int, Frame] = {}
     traces: list[_Trace] = []
     t = count = 0  # t is the first frame that is not compared with later ones
@@ -115,7 +100,6 @@ class _Trace:
         self.share = np.ones_like(self.first)  # how surely each place has been followed
 
     def go(self, last: Floats, back: Floats) -> None:
-        """Follow to the next frame, by its motion to the one before."""
         self.length += 1
         self.last, self.back = last, joined(back[..., :2], self.back)
         self.share = back[..., 2] * brought(self.share, back[..., :2])
@@ -164,11 +148,7 @@ _COLUMNS = [field.name for field in fields(Shot)]
 
 
 def write_shots(path: Path, shots: Iterable[Shot]) -> None:
-    """Write a table of shots, a line each, with tabs between its columns; what is None stays empty.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+    """Write a table of shots, a line each, with tabs between its columns; what is None stays empty."""
     lines = ["\t".join(_COLUMNS)]
     for shot in shots:
         hints, gray = " ".join(map(str, shot.hints)), "gray" if shot.gray else None
@@ -179,15 +159,7 @@ def write_shots(path: Path, shots: Iterable[Shot]) -> None:
 
 
 def read_shots(path: Path, levels: Sequence[int]) -> list[Shot]:
-    """Read a table of shots, with columns in any order, of which only ``start`` and ``end`` must be there.
-
-    Args:
-        path: the file.
-        levels: those of the model, which temperatures may name.
-
-    Raises:
-        CinnError: the file cannot be used; with a line for each error.
-    """
+    """Read a table of shots, with columns in any order; temperatures may name the ``levels`` of the model."""
     try:
         text = read_table(path).decode("utf-8-sig")
     except (OSError, ValueError) as error:
@@ -195,21 +167,18 @@ def read_shots(path: Path, levels: Sequence[int]) -> list[Shot]:
     rows = list(csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE))
     names = [name.strip() for name in rows[0]] if rows else []
     if not {"start", "end"} <= set(names) <= set(_COLUMNS) or len(set(names)) < len(names):
-        raise CinnError(
-            f"{printable_name(path)}: the first line must name its columns: {', '.join(_COLUMNS)}"
-        )
+        problem = f"the first line must name its columns: {', '.join(_COLUMNS)}"
+        raise CinnError(f"{printable_name(path)}: {problem}")
     shots: list[Shot] = []
-    errors = []
-    end = 0
+    errors, end = [], 0
     for number, row in enumerate(rows[1:], 2):
         if not any(map(str.strip, row)):
             continue
         try:
             if len(row) > len(names):
                 raise ValueError(f"has {len(row)} columns, the first line {len(names)}")
-            shots.append(
-                _shot({name: value.strip() for name, value in zip(names, row, strict=False)}, end, levels)
-            )
+            values = {name: value.strip() for name, value in zip(names, row, strict=False)}
+            shots.append(_shot(values, end, levels))
             end = shots[-1].end
         except ValueError as error:
             errors.append(f"{printable_name(path)}: line {number}: {error}")
@@ -229,9 +198,8 @@ def _shot(row: dict[str, str], after: int, levels: Sequence[int]) -> Shot:
     hints = tuple(map(Hint.parse, row.get("hints", "").split()))
     frame = _frame("frame", row["frame"]) if row.get("frame") else None
     if hints and (frame is None or not start <= frame < end):
-        raise ValueError(
-            f"hints require the number of their frame, {start} to {end - 1}, in the column frame"
-        )
+        problem = f"hints require the number of their frame, {start} to {end - 1}, in the column frame"
+        raise ValueError(problem)
     gray = row.get("gray", "")
     if gray not in ("", "gray"):
         raise ValueError(f"{gray!r:.80} in the column gray; write gray, or nothing")

@@ -13,39 +13,40 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
+from PIL import Image
 
 from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.errors import FilmError
-from cinn_colorize.film.drawing import LAP, WINDOW, drawing, shot_colours, typical_seed
-from cinn_colorize.film.motion import Frame
-from cinn_colorize.film.prefetch import prefetched
+from cinn_colorize.film.drawing import LAP, WINDOW, conditioned, drawing, shot_colours, typical_seed
+from cinn_colorize.film.motion import Frame, lightness_of
 from cinn_colorize.film.reading import FilmReader
 from cinn_colorize.film.render import Renderer
 from cinn_colorize.film.shots import Shot, find_shots
+from cinn_colorize.film.waiting import prefetched
 from cinn_colorize.film.writing import FilmWriter
+from cinn_colorize.imaging import color
 from cinn_colorize.imaging.color import Floats
+from cinn_colorize.imaging.picture import fitted
+from cinn_colorize.imaging.upsampling import Upsampler
 from cinn_colorize.methods.base import SampleMethod
+from cinn_colorize.methods.contact_sheet import Tile
 
 Count = Callable[[float], object]  # is told of how many frames all work is done
 
 SURVEYED, DRAWN, RENDERED = 0.1, 0.5, 0.4  # shares of the work on a frame, about
+_TILE = 240  # pixels on the longer side of a tile of a contact sheet
 _TYPICAL = 16  # shots, the longest ones, whose frames decide on the typical seed
 
 
 @dataclass(frozen=True)
 class Part:
-    """A shot, or what a call colorizes of it.
-
-    Attributes:
-        shot: the shot.
-        times: time stamps of its frames.
-        end: time stamp that it ends before; None for the end of the film.
-    """
+    """A shot, or what a call colorizes of it."""
 
     shot: Shot
-    times: Sequence[int]
-    end: int | None
+    times: Sequence[int]  # time stamps of its frames
+    end: int | None  # time stamp that it ends before; None for the end of the film
 
     @property
     def segments(self) -> list[tuple[int, int | None]]:
@@ -66,18 +67,7 @@ def survey(
     shots: Sequence[Shot] = (),
     count: Count = abs,
 ) -> list[Part]:
-    """Find the shots of a film, or of what lies between two times in seconds.
-
-    Args:
-        film: the film.
-        start: time of the first frame; None for the begin.
-        end: time that the last frame is before; None for the end.
-        shots: the shots of the film, if they are known.
-        count: told what is done.
-
-    Raises:
-        FilmError: the film cannot be read, or has no frames there.
-    """
+    """Find the shots of a film, or of what lies between two times in seconds, if they are not known."""
     times, base = film.times, film.facts.time_base
     first = bisect_left(times, film.facts.start + (start or 0) / base)
     last = len(times) if end is None else bisect_left(times, film.facts.start + end / base)
@@ -104,14 +94,13 @@ def survey(
 def _seen(
     film: FilmReader, start: int, end: int | None, stamps: list[int], count: Count, share: float = SURVEYED
 ) -> Iterator[Frame]:
-    """Yield L of frames, and note their time stamps."""
     for frame in film.frames(start, end):
         stamps.append(frame.pts)
         count(share)
         yield frame.L
 
 
-def typical(film: FilmReader, parts: Sequence[Part], colorizer: BaseColorizer, method: SampleMethod) -> int:
+def typical(film: FilmReader, parts: Sequence[Part], method: SampleMethod, colorizer: BaseColorizer) -> int:
     """Return which seed of a method is typical of all the shots of a film together."""
     longest = sorted(parts, key=lambda part: (part.shot.gray, -len(part.times)))[:_TYPICAL]
     seeds = range(method.seed, method.seed + method.number)
@@ -125,22 +114,12 @@ def colorize_part(
     seed: int,
     method: SampleMethod,
     colorizer: BaseColorizer,
-    count: Count = abs,
+    count: Count,
 ) -> None:
     """Colorize a shot, as far as it is not done.
 
-    Args:
-        film: the film.
-        part: the shot.
-        writers: what writes each version of the film, by how many seeds it lies after the first.
-        seed: the first seed, unless the shot has another.
-        method: how the colours are drawn.
-        colorizer: draws them.
-        count: told what is done.
-
-    Raises:
-        FilmError: the film cannot be read.
-        PhotoError: a segment cannot be written.
+    There is a writer for each version of the film, by how many seeds it lies after the first, which is
+    ``seed`` unless the shot has another.
     """
     segments, facts, done = part.segments, film.facts, 0
     while done < len(segments) and all(one.has(*segments[done]) for one in writers.values()):
@@ -193,3 +172,19 @@ def _colours(
     saturation = np.float32(method.rendering.saturation)
     for k, ab in enumerate(shot_colours(L, draw, before), before):
         yield stamps[k], saturation * ab
+
+
+def sheet_row(film: FilmReader, part: Part, method: SampleMethod, colorizer: BaseColorizer) -> list[Tile]:
+    """Return the tiles of a shot: its middle frame in gray, with the time it begins, and samples of it."""
+    seen = part.middle(film)
+    height, width = film.box.size
+    width = round(width * (film.facts.aspect or 1))
+    size = fitted(*((width, height) if film.facts.turns % 2 else (height, width)), _TILE)
+    L = lightness_of(cv2.resize(seen, size[::-1], interpolation=cv2.INTER_AREA))
+    second = (part.times[0] - film.facts.start) * film.facts.time_base
+    colours = [(np.zeros((2, *size), np.float32), f"{second // 60:02d}:{float(second % 60):04.1f}")]
+    for sample in conditioned(colorizer, seen).sample(method.number, method.temperature, method.seed):
+        ab = np.float32(method.rendering.saturation) * sample.ab
+        wide = Upsampler(ab, lightness_of(seen), size).rows(0, size[0], L)
+        colours.append((wide, f"seed {sample.seed}"))
+    return [(Image.fromarray(color.compose(L, ab, depth=8)), label) for ab, label in colours]

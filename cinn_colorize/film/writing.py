@@ -38,24 +38,9 @@ _STALE += ("COMPATIBLE_BRANDS", "MAJOR_BRAND", "MINOR_VERSION")  # type: ignore[
 
 
 class FilmWriter:
-    """Writes one film; can be handed to other processes.
-
-    Attributes:
-        path: of the film.
-        name: of the film in messages.
-        target: how it is encoded.
-        folder: of its segments.
-    """
+    """Writes one film as a recipe says, from segments of this recipe; can be handed to other processes."""
 
     def __init__(self, path: Path, film: FilmReader, target: Target, recipe: Mapping[str, str]) -> None:
-        """Prepare to write a film.
-
-        Args:
-            path: where to write it.
-            film: the source.
-            target: how to encode it.
-            recipe: how it is made; :func:`read_recipe` reads it. Segments of another recipe are not used.
-        """
         self.path, self.name, self.target = path, printable_name(path), target
         self.folder = path.with_name(f".{path.name}.parts")
         self._film, self._recipe = film, dict(recipe)
@@ -77,13 +62,7 @@ class FilmWriter:
 
     @contextlib.contextmanager
     def segment(self, start: int, end: int | None) -> Iterator[Callable[[int, Sequence[Pixels]], None]]:
-        """Yield a function that takes the time stamp and planes of a segment's frames, in order.
-
-        The segment is there when the context ends without an exception.
-
-        Raises:
-            PhotoError: it cannot be written.
-        """
+        """Yield what takes time stamps and planes of a segment, in order; it is there if all goes well."""
         target, facts, mode = self.target, self._film.facts, mode_like(self._film.path)
         encoder = create_encoder(target, facts)
         with self._raising(), writing(self._segment(start, end), mode) as file:
@@ -101,16 +80,10 @@ class FilmWriter:
             yield write
             store(encoder.encode(None))
 
-    def join(self, segments: Sequence[tuple[int, int | None]], *, is_part: bool = False) -> None:
+    def join(self, segments: Sequence[tuple[int, int | None]], is_part: bool = False) -> None:
         """Join segments, by their ``start`` and ``end`` in order, to the film with all else of the source.
 
-        Args:
-            segments: what :meth:`segment` was given.
-            is_part: the film begins where the first one does, and ends with the last.
-
-        Raises:
-            FilmError: the source has changed, or the segments have no frames.
-            PhotoError: the film cannot be written.
+        One that ``is_part`` begins where the first segment does, and ends with the last.
         """
         target, base = self.target, self._film.facts.time_base
         begin, end = segments[0][0] * base, segments[-1][1]
@@ -150,9 +123,8 @@ class FilmWriter:
                 added = places[stream.index] = add_copy(stream, out)
             else:
                 if stream.type != "data" or not source.chapters():  # whose titles QuickTime has in a stream
-                    log.warning(
-                        f"{self.name}: its {stream.type} {printable(stream.name or '')} cannot be kept"
-                    )
+                    what = f"{stream.type} {printable(stream.name or '')}"
+                    log.warning(f"{self.name}: its {what} cannot be kept")
                 continue
             added.metadata.update(_lasting(stream.metadata))
             added.disposition = stream.disposition
@@ -175,9 +147,8 @@ class FilmWriter:
             raise FilmError(f"{self._film.name}: has no frames there")
         step = max(1, round(1 / facts.rate / facts.time_base))
         rest = facts.end - shown[-1]
-        ends = dict(
-            zip(shown, [*shown[1:], shown[-1] + (rest if 0 < rest < 2 * step else step)], strict=True)
-        )
+        last = shown[-1] + (rest if 0 < rest < 2 * step else step)
+        ends = dict(zip(shown, [*shown[1:], last], strict=True))
         times = iter([shown[0] - k * step for k in range(delay, 0, -1)] + shown)
         for part in parts:
             for packet in _read(part):
@@ -194,11 +165,7 @@ class FilmWriter:
 
 
 def read_recipe(path: Path) -> dict[str, str]:
-    """Return the recipe of a film; empty if it has none.
-
-    Raises:
-        FilmError: the film cannot be read.
-    """
+    """Return the recipe of a film; empty if it has none."""
     with FilmReader(path).opened() as container:
         try:
             found = json.loads(_comment(container, is_ours=True) or "{}")
@@ -219,7 +186,6 @@ def _lasting(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def _read(part: Path) -> Iterator[Any]:
-    """Yield the packets of a segment, without decoding times."""
     with part.open("rb") as file:
         while head := file.read(_HEAD.size):
             pts, size, is_key = _HEAD.unpack(head)

@@ -28,7 +28,7 @@ Codec = StrEnum("Codec", ["h264", "h265", "av1", "ffv1", "prores"])
 
 
 def option(default: Any, metavar: str | None, help: str, flags: str = "", **settings: Any) -> Any:
-    """Declare an option: a field of a dataclass that the command line lists, see ``cli/flatten.py``.
+    """Declare an option: a field of a dataclass that the command line lists, see ``cli/app.py``.
 
     Args:
         default: its default; ``...`` for none.

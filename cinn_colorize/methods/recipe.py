@@ -202,7 +202,9 @@ def recreate(
     files = _find(recipe, [original, *others], others, force)
     if format_of_name(output) != recipe.format:
         suffix = FORMATS[recipe.format][0]
-        raise PhotoError(f"{printable_name(output)}: must end in {suffix}, the format of the picture")
+        raise PhotoError(
+            f"{printable_name(output)}: must end in {suffix}, the format of the picture, and is no folder"
+        )
     if recipe.version != __version__:
         log.warning(
             f"the picture was made by version {recipe.version}, not {__version__}: the new one may differ"

@@ -1,15 +1,19 @@
-"""Who may use the studio: its own pages, and whoever has its token."""
+"""Who may use the studio: its own pages, and whoever has its token; nobody who keeps others waiting."""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import sys
 from collections.abc import Collection
 from urllib.parse import SplitResult, urlsplit
 
+import h11
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cinn_colorize.files.limits import TooLargeError, check_bytes
 from cinn_colorize.files.messages import printable
@@ -19,6 +23,9 @@ TOKEN = "token"  # in the query
 _COOKIE = "cinn-colorize-token"
 _OF_PHOTOS = {"/photos", "/colorize"}  # what takes files; all else takes JSON
 _MOST_JSON = 2**20  # bytes
+SILENCE = 20  # seconds after which a client that sends no more of its request is given up
+BACKLOG = 16  # connections that are accepted at once
+_MOST = 256  # that are open
 
 
 class LongRequestError(ValueError):
@@ -31,8 +38,7 @@ class Guard:
     Args:
         app: answers all other requests.
         max_pixels: limit of photos, whose files may have a certain number of bytes.
-        hosts: names that the page may have; empty for any. A site whose name leads to this machine has
-            another one.
+        hosts: names that the page may have; empty for any. A site whose name leads here has another one.
         token: secret that requests bring, in the query, a cookie or as ``Authorization: Bearer``; or empty.
         frames: sites that may show the page in a frame, as in a Content-Security-Policy.
     """
@@ -120,3 +126,49 @@ def _split(url: str) -> SplitResult:
         return urlsplit(url)
     except ValueError:  # half an IPv6 address
         return urlsplit("")
+
+
+def _most() -> int:
+    """Return how many connections may be open: of the files that a process may open, photos need some too."""
+    if sys.platform == "win32":
+        return _MOST
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST if soft == resource.RLIM_INFINITY else min(_MOST, soft // 4)
+
+
+class Connection(H11Protocol):
+    """Ends when its client is silent; beyond the most, the one that has waited longest ends for a new one."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Make room for it, and end it if its client stays silent."""
+        super().connection_made(transport)
+        self._heard = self.loop.time()
+        self.loop.call_later(SILENCE, self._check)
+        each = [other for other in self.connections if isinstance(other, Connection)]
+        each = [other for other in each if not other.transport.is_closing()]
+        if len(each) > _most():
+            waiting = [other for other in each if other._is_half_sent or other.flow.write_paused]
+            min(waiting, key=lambda other: other._heard).transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client sends."""
+        self._heard = self.loop.time()
+        super().data_received(data)
+
+    @property
+    def _is_half_sent(self) -> bool:
+        return self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
+
+    def _check(self) -> None:
+        silent = self.loop.time() - self._heard
+        if self._is_half_sent and silent >= SILENCE:
+            self.transport.abort()
+        elif not self.transport.is_closing():
+            self.loop.call_later(max(1, SILENCE - silent), self._check)
+
+    def give_up(self) -> None:
+        """End unless the whole request is there."""
+        if self._is_half_sent:
+            self.transport.abort()

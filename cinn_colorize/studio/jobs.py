@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cinn_colorize.errors import CinnError, WorkerError
-from cinn_colorize.files.atomic import remove_leftovers
-from cinn_colorize.files.processes import end_with_parent, started
+from cinn_colorize.files.processes import Child, end_with_parent
 from cinn_colorize.studio.library import Item, Shelf
 
 if TYPE_CHECKING:
@@ -41,12 +40,7 @@ class Job(NamedTuple):
 
 
 class Jobs:
-    """Jobs in the order in which they are asked for.
-
-    Args:
-        load: makes the studio, in each process that works.
-        folder: where it makes files.
-    """
+    """Jobs in the order in which they are asked for; ``load`` makes the studio in each process that works."""
 
     def __init__(self, load: Load, folder: Path) -> None:
         self._load, self._folder = load, folder
@@ -59,11 +53,9 @@ class Jobs:
         self._begin()
 
     def do(self, job: Callable[[], Job], then: Callable[[Any], Any] = lambda answer: answer) -> Future[Any]:
-        """Do a job when it is its turn, unless its future is cancelled before.
+        """Do the job that ``job`` returns in its turn, unless its future is cancelled before.
 
-        Args:
-            job: returns the job, in its turn.
-            then: called with what the method returns; returns the result of the future.
+        ``then`` turns what the method returns into the result of the future.
         """
         future: Future[Any] = Future()
         self._waiting.put((future, job, then))
@@ -74,7 +66,7 @@ class Jobs:
         with self._lock:
             self._has_ended = True
             for process in self._processes:
-                process.kill()
+                process.end()
 
     def _begin(self) -> None:
         threading.Thread(target=self._work, daemon=True).start()
@@ -88,7 +80,7 @@ class Jobs:
                 continue
             try:
                 process = process if process and process.lives else self._started()
-                process.send(job())
+                process.begin(job())
                 end = time.monotonic() + _LIMIT
                 is_slow = self._is_slow(process, end)
                 answer = then(process.answer(end))
@@ -97,7 +89,7 @@ class Jobs:
             else:
                 future.set_result(answer)
         if process:
-            process.kill()
+            process.end()
         self._slow.release()
 
     def _loaded_first(self) -> _Process | None:
@@ -116,7 +108,7 @@ class Jobs:
         with self._lock:
             if self._has_ended:
                 raise WorkerError("the studio has ended")
-            process = _Process(self._load, self._folder)
+            process = _Process(_serve, self._load, self._folder)
             self._processes = {other for other in self._processes if other.lives} | {process}
         process.answer()
         return process
@@ -124,7 +116,7 @@ class Jobs:
     def _is_slow(self, process: _Process, end: float) -> bool:
         """Wait until there is an answer, or until others do not wait for it any longer."""
         patient = time.monotonic() + _PATIENCE
-        while not process.has_answer(1) and time.monotonic() < end:
+        while not process.pipe.poll(1) and time.monotonic() < end:
             if (
                 time.monotonic() > patient
                 and not self._waiting.empty()
@@ -135,52 +127,37 @@ class Jobs:
         return False
 
 
-class _Process:
+class _Process(Child):
     """A process that has the studio, and the job that it does."""
 
-    def __init__(self, load: Load, folder: Path) -> None:
-        self._process, self._pipe = started(_serve, load, folder)
-        self._job: Job | None = None
+    job: Job | None = None
 
     @property
     def lives(self) -> bool:
-        return self._process.is_alive()
+        return self.process.is_alive()
 
-    def send(self, job: Job) -> None:
-        """Send a job; if the process is dead, the answer says so."""
-        self._job = job
-        with contextlib.suppress(OSError):
-            self._pipe.send(job)
-
-    def has_answer(self, seconds: float) -> bool:
-        """Wait some seconds at most until there is an answer, or none to be expected."""
-        return self._pipe.poll(seconds)
+    def begin(self, job: Job) -> None:
+        self.job = job
+        self.send(job)
 
     def answer(self, end: float | None = None) -> Any:
-        """Return what the job returns, or raise what it raises.
-
-        Raises:
-            WorkerError: it was not done by then, or the process is gone.
-        """
-        if end and not self._pipe.poll(max(0, end - time.monotonic())):
-            self.kill()
+        """Return what the job returns, or raise what it raises; by ``end``, this process gives it up."""
+        if end and not self.pipe.poll(max(0, end - time.monotonic())):
+            self.end()
             raise WorkerError(f"this took more than {_LIMIT} s and was given up")
         try:
-            answer, error = self._pipe.recv()
+            answer, error = self.pipe.recv()
         except (EOFError, OSError):
-            self.kill()
+            self.end()
             hint = "if memory ran out, choose a smaller photo"
             raise WorkerError(f"the process that worked on this has ended; {hint}") from None
         if error is not None:
             raise error
         return answer
 
-    def kill(self) -> None:
-        """End the process, and remove the temporary files of its job; files appear only when complete."""
-        self._process.kill()
-        self._process.join()
-        for folder in {item.path.parent for item in self._job.items.values()} if self._job else ():
-            remove_leftovers(folder)
+    def end(self) -> None:
+        items = self.job.items.values() if self.job else ()
+        self.kill(item.path for item in items)
 
 
 def _serve(pipe: Connection, load: Load, folder: Path) -> None:

@@ -35,23 +35,14 @@ class Item:
 
 
 class Shelf:
-    """Files by their ids, and a folder for new ones.
+    """Files by their ids, and a folder for new ones."""
 
-    Args:
-        folder: the folder.
-        items: the files.
-    """
-
-    def __init__(self, folder: Path, items: Mapping[str, Item] | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.items: Mapping[str, Item] = items or {}
+        self.items: Mapping[str, Item] = {}
 
     def __getitem__(self, key: str) -> Item:
-        """Return a file.
-
-        Raises:
-            ForgottenError: there is none of that id.
-        """
+        """Return a file; without one of that id, raise a ForgottenError."""
         if key not in self.items:
             raise ForgottenError("this photo is no longer open here; open it again")
         return self.items[key]
@@ -69,12 +60,7 @@ class Shelf:
 
 
 class Library(Shelf):
-    """All files that pages may use; no page ever names a path.
-
-    Args:
-        photos: photos given. Results of this program that lie beside them are left out.
-        max_pixels: pixels of the largest of them.
-    """
+    """All files that pages may use, but for results beside the photos given; no page names a path."""
 
     def __init__(self, photos: Iterable[Path] = (), max_pixels: int = MAX_PIXELS) -> None:
         self._max_pixels = max_pixels
@@ -120,9 +106,7 @@ class Library(Shelf):
     def add(self, item: Item, *, hold: bool = False) -> Item:
         """Let pages use an item of :meth:`new`, and forget the one used longest ago if there are too many.
 
-        Args:
-            item: the item, whose file has been written.
-            hold: whether it stays until :meth:`remove`, and others are not forgotten for it.
+        One to ``hold`` stays until :meth:`remove`, and others are not forgotten for it.
         """
         if not item.name:
             with item.path.open("rb") as file:

@@ -32,7 +32,9 @@ def _described() -> dict[str, tuple[str, str]]:
 OPTIONS = _described()
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FILE = {"type": "string", "format": "binary", "description": "The photo, as a file."}
+_FORM = {"type": "object", "properties": {"photo": _FILE}, "required": ["photo"]}
 _LINE = {"content": {"text/plain": {"schema": {"type": "string"}}}}
+_UNUSABLE = "An option or the photo cannot be used; why, in one line."
 
 OPENAPI: dict[str, Any] = {
     "openapi": "3.1.0",
@@ -54,13 +56,7 @@ OPENAPI: dict[str, Any] = {
                 "requestBody": {
                     "required": True,
                     "content": {
-                        "multipart/form-data": {
-                            "schema": {
-                                "type": "object",
-                                "properties": {"photo": _FILE},
-                                "required": ["photo"],
-                            }
-                        },
+                        "multipart/form-data": {"schema": _FORM},
                         "application/octet-stream": _BINARY,
                         "image/*": _BINARY,
                     },
@@ -69,10 +65,7 @@ OPENAPI: dict[str, Any] = {
                     "200": {"description": "The picture, with its recipe.", "content": {"image/*": _BINARY}},
                     "403": {"description": "Another site, another host or no token.", **_LINE},
                     "413": {"description": "The photo is too large.", **_LINE},
-                    "422": {
-                        "description": "An option or the photo cannot be used; why, in one line.",
-                        **_LINE,
-                    },
+                    "422": {"description": _UNUSABLE, **_LINE},
                 },
             }
         },

@@ -31,44 +31,26 @@ _PARSERS: dict[str, Callable[[str], object]] = {
 
 @dataclass(frozen=True)
 class PageRequest:
-    """A photo and how to draw it.
-
-    Attributes:
-        photo: id of the photo.
-        seed: seed of the first sample; None for the most typical of several.
-        temperature: temperature as ``--temperature`` takes it; empty for the default.
-        frame: see :meth:`Photo.framed`.
-        hints: hints that the samples follow.
-        guidance: see :class:`Colorizer`; None for the default.
-        mask: id of the mask that joins two samples, ``seed`` inside and ``outside`` outside; or empty.
-        outside: seed of the sample outside the mask.
-        reference: id of the photo whose colours are transferred; or empty.
-        strength: see ``transfer --strength``; None for the default.
-        rendering: how samples become pictures.
-    """
+    """A photo and how to draw it, as options of the command line say it; files are known by their ids."""
 
     photo: str = ""
-    seed: int | None = 0
-    temperature: str = ""
+    seed: int | None = 0  # of the first sample; None for the most typical of several
+    temperature: str = ""  # empty for the default
     frame: str = "auto"
     hints: tuple[Hint, ...] = ()
-    guidance: float | None = None
-    mask: str = ""
+    guidance: float | None = None  # None for the default
+    mask: str = ""  # which joins two samples, seed inside and outside outside; or empty
     outside: int = 0
-    reference: str = ""
-    strength: float | None = None
+    reference: str = ""  # the photo whose colours are transferred; or empty
+    strength: float | None = None  # None for the default
     rendering: Rendering = Rendering()
 
     @classmethod
     def parse(cls, values: Mapping[str, object], seed: int | None = 0) -> Self:
         """Read what a page or a query says; the values are text, as on the command line.
 
-        Args:
-            values: the values; those that are missing or empty have their defaults.
-            seed: the default of the seed.
-
-        Raises:
-            ValueError: a value is out of range, or ways to draw that exclude each other are asked for.
+        Those that are missing or empty have their defaults, ``seed`` that of the seed. What is out of range,
+        and ways to draw that exclude each other, are a ValueError.
         """
         if None in values.values():
             raise ValueError(f"{min(key for key in values if values[key] is None):.80} is null; leave it out")
@@ -82,15 +64,7 @@ class PageRequest:
         return asked
 
     def request(self, library: Shelf, name: Callable[[Item], str | Path] = lambda item: item.path) -> Request:
-        """Return what makes the pictures.
-
-        Args:
-            library: where the files are known.
-            name: returns the path of a file.
-
-        Raises:
-            PhotoError: the mask or the reference is no longer there.
-        """
+        """Return what makes the pictures; ``name`` returns the path of a file."""
         shared: dict[str, Any] = {"rendering": self.rendering, "frame": self.frame}
         if self.temperature:
             shared["temperature"] = self.temperature
@@ -104,11 +78,7 @@ class PageRequest:
         return SampleRequest(seed=self.seed, hint=self.hints or None, **shared)
 
     def items(self, library: Shelf) -> list[Item]:
-        """Return the files that it names.
-
-        Raises:
-            ForgottenError: one is no longer there.
-        """
+        """Return the files that it names; one that is no longer there is a ForgottenError."""
         return [library[key] for key in (self.photo, self.mask, self.reference) if key]
 
     def others(self, library: Shelf) -> list[Item]:
@@ -126,13 +96,7 @@ class PageRequest:
         return f"{photo.stem}_{like}{seed:03d}{suffix}"
 
     def command(self, library: Shelf, info: ModelInfo, network: Sequence[str]) -> str:
-        """Return the shell command that makes the same picture.
-
-        Args:
-            library: where the files are known.
-            info: the model.
-            network: options that say which network draws, without guidance.
-        """
+        """Return the shell command that makes the same picture, with the words that choose the network."""
         request = self.request(library, _argument)
         temperature = format_levels(request.method(info).temperature)
         arguments, more = [_argument(library[self.photo])], list[str]()

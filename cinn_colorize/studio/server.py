@@ -26,8 +26,7 @@ from cinn_colorize.errors import CinnError, PhotoError, WorkerError
 from cinn_colorize.files.limits import ADVICE, TooLargeError
 from cinn_colorize.files.messages import printable
 from cinn_colorize.imaging.options import whole_number
-from cinn_colorize.studio.connections import BACKLOG, Connection
-from cinn_colorize.studio.guard import TOKEN, Guard, LongRequestError
+from cinn_colorize.studio.guard import BACKLOG, TOKEN, Connection, Guard, LongRequestError
 from cinn_colorize.studio.jobs import Job, Jobs, Load
 from cinn_colorize.studio.library import ForgottenError, Item, Library
 from cinn_colorize.studio.openapi import OPENAPI, OPTIONS
@@ -41,13 +40,7 @@ _PATIENCE = 2  # seconds that requests may take to end when the server does
 
 
 class Server:
-    """Answers pages and programs; the work is done job after job.
-
-    Args:
-        library: the files that pages may use.
-        load: makes the studio in another process, by which it must be found; until it has, jobs wait.
-        saved: called with each file that was saved.
-    """
+    """Answers pages and programs; another process must find ``load``, which makes the studio there."""
 
     def __init__(self, library: Library, load: Load, saved: Callable[[Path], object]) -> None:
         self._library, self._saved = library, saved
@@ -62,7 +55,9 @@ class Server:
             "/open": lambda asked: self._do("describe", PageRequest.parse(asked)),
             "/before": lambda asked: self._do("before", PageRequest.parse(asked), _size(asked)),
             "/prepare": lambda asked: self._do("prepare", PageRequest.parse(asked)),
-            "/palette": lambda asked: self._do("palette", PageRequest.parse(asked), *_place(asked)),
+            "/palette": lambda asked: self._do(
+                "palette", PageRequest.parse(asked), _whole(asked, "x"), _whole(asked, "y")
+            ),
             "/command": lambda asked: self._do("command", PageRequest.parse(asked)),
             "/keep": lambda asked: self._do("keep", PageRequest.parse(asked), then=self._kept),
             "/save": self._save,
@@ -82,11 +77,7 @@ class Server:
         return Starlette(routes=routes, exception_handlers=dict.fromkeys(kinds, self._failed))
 
     def run(self, listening: socket.socket, guard: Callable[[Starlette], Guard]) -> None:
-        """Answer until Ctrl-C.
-
-        Raises:
-            WeightsError: the network cannot be loaded.
-        """
+        """Answer until Ctrl-C; a network that cannot be loaded is a WeightsError."""
         config = uvicorn.Config(
             guard(self.app()),
             http=Connection,
@@ -154,7 +145,6 @@ class Server:
         return StreamingResponse(lines(), media_type="application/x-ndjson")
 
     async def _photos(self, request: Request) -> Response:
-        """Take a photo."""
         return _Json(_known(await self._received(request)))
 
     async def _colorize(self, request: Request) -> Response:
@@ -188,7 +178,6 @@ class Server:
             self._library.remove(job.result())
 
     async def _file(self, request: Request) -> Response:
-        """Send a file that was made here."""
         item = self._library[request.path_params["id"]]
         if not item.made:
             raise PhotoError(f"{item.name}: was not made here")
@@ -265,7 +254,6 @@ class _Uvicorn(uvicorn.Server):
         self.ended_by, self.should_exit = sig, True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Give up the jobs, and requests that are not complete."""
         self._jobs.end()
         for connection in self.server_state.connections:
             if isinstance(connection, Connection):
@@ -328,10 +316,6 @@ def _size(asked: dict[str, Any]) -> str:
     if size not in SIZES:
         raise ValueError(f"size must be one of {', '.join(SIZES)}")
     return size
-
-
-def _place(asked: dict[str, Any]) -> tuple[int, int]:
-    return _whole(asked, "x"), _whole(asked, "y")
 
 
 def _whole(asked: dict[str, Any], name: str, default: int | None = None) -> int:

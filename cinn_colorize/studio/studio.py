@@ -47,8 +47,6 @@ _MOST_COLORS = 8
 
 
 class _Remembering(BaseColorizer):
-    """A colorizer that conditions each open photo once."""
-
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._known: WeakKeyDictionary[Photo, ConditionedPhoto] = WeakKeyDictionary()
@@ -85,14 +83,7 @@ class _Open:
 
 
 class Studio:
-    """Draws what pages ask for.
-
-    Args:
-        library: the files that pages may use.
-        max_pixels: see :func:`open_photo`.
-        network: words that choose this network on the command line, without guidance.
-        model: see :class:`Colorizer`, like the other arguments.
-    """
+    """Draws what pages ask for; ``network`` are words that choose this network on the command line."""
 
     def __init__(
         self,
@@ -174,10 +165,7 @@ class Studio:
         return found
 
     def pictures(self, wanted: PageRequest, most: int, size: str) -> list[dict[str, object]]:
-        """Return as many samples as take about as long as one, but not more than are wanted.
-
-        They are as pages show them: seed, log density, and the picture as a data URL.
-        """
+        """Return as many samples as take about as long as one, as pages show them, at most those wanted."""
         number, shown = min(most, self.at_once(wanted)), list[dict[str, object]]()
         samples, opened = self.samples(wanted, number), self._opened(wanted)
         photo = opened.shown(size)
@@ -200,11 +188,7 @@ class Studio:
         return len(opened.members)
 
     def palette(self, wanted: PageRequest, x: int, y: int) -> list[dict[str, object]]:
-        """Return the colours that samples have at a pixel, the most frequent first, at the photo's own L.
-
-        Raises:
-            PhotoError: the pixel lies outside the photo, or in its frame.
-        """
+        """Return the colours that samples have at a pixel, the most frequent first, at the photo's own L."""
         opened = self._opened(wanted)
         hint = HintMap.of(opened.photo, [Hint(x, y, (128, 128, 128))])  # which refuses such pixels
         row, column = np.unravel_index(int(hint.weight.argmax()), hint.weight.shape)
@@ -243,10 +227,8 @@ class Studio:
     def save(self, wanted: PageRequest) -> list[Path]:
         """Write the picture beside its photo, and what was made here for it; return the paths.
 
-        No file is replaced: a name that is taken gets a number, unless it is this very picture's.
-
-        Raises:
-            PhotoError: the photo was not given, or a file cannot be written.
+        No file is replaced: a name that is taken gets a number, unless it is this very picture's. Without a
+        photo that was given on the command line, this is a PhotoError.
         """
         item, made = self.library[wanted.photo], self.make(wanted)
         if not item.given:

@@ -1,12 +1,13 @@
 """Make the paper's Table 1 and the table of its Fig. 9 with the models of ``train.py``.
 
-    python scripts/compare/evaluate.py photos|shipped|upsampling PHOTOS --reference ZIP --labels TSV
+    python scripts/compare/evaluate.py table-1|photos|shipped|upsampling PHOTOS --reference ZIP --labels TSV
     python scripts/compare/evaluate.py rooms|shipped-rooms ROOMS --reference ZIP
 
 Each row is measured once and kept in a file under --run, by what it is measured with and on. Measures are
 those of ``cinn-colorize evaluate``, of samples at temperature 1 without guidance; a second table has
 differences from the first row, photo by photo. ``shipped`` and ``shipped-rooms`` measure the packaged
-weights, so that new ones leave the tables of the methods as they are.
+weights, so that new ones leave the tables of the methods as they are; ``table-1`` has the rows of ``photos``
+and ``shipped`` in the paper's columns.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ SAMPLES = 8
 ERRORS = ("best_of_8", "best_of_8_image", "best_of_1")
 PAIRED = (*ERRORS, "objects", "hue_8")  # differences photo by photo
 COLUMNS = (*ERRORS, "variance", "calibration", "objects", "hue_8", "kid_lite0", "top5_lite0")
+PAPER = ("best_of_8", "variance", "kid_lite0", "top5_lite0")  # as its Table 1, with KID for its FID
 TINTS = {"tint": "in random tints", "tint*": "in the best random tints"}  # rows of an evaluation
+TABLES = ("table-1", "photos", "shipped", "rooms", "shipped-rooms", "upsampling")
 COMPUTE = ("ms a photo", "M parameters")  # of a training step; that learnt
 DIGITS = {"variance": 1, "kid_lite0": 4, "top5_lite0": 1}
 
@@ -91,17 +94,17 @@ def rows(arguments: argparse.Namespace) -> Iterable[Row]:
     run: Path = arguments.run
     of_papers, own = (run / name / f"{name}.safetensors" for name in CINNS)
     rooms = shipped("cINN, bedrooms", "bedrooms", partial(Colorizer, "bedrooms"))
-    if arguments.table == "photos":
+    if arguments.table in ("photos", "table-1"):
         yield Row("cINN", "couplings", partial(couplings, of_papers), tints=tuple(TINTS))
         yield Row("cINN, autoregressive", "natural", partial(learnt, own))
         yield from (method_row(name, run) for name in METHODS if name != "colorgan")
-    elif arguments.table == "shipped":
+    if arguments.table in ("shipped", "table-1"):
         yield shipped("cINN as shipped", "natural", learnt)
     elif arguments.table == "rooms":
         yield from (rooms, method_row("colorgan", run))
     elif arguments.table == "shipped-rooms":
         yield from (rooms, shipped("cINN, natural", "natural", learnt))
-    else:
+    elif arguments.table == "upsampling":
         for method in Upsampling:
             yield Row(method, f"upsampled-{method}-{MODELS['natural'].sha256}", partial(Upsampled, method))
 
@@ -202,15 +205,19 @@ def compute(row: Row, run: Path) -> dict[str, str]:
     return dict(zip(COMPUTE, values, strict=True))
 
 
-def measures_of(found: dict[Row, dict[str, Any]], run: Path) -> list[list[str]]:
+def measures_of(found: dict[Row, dict[str, Any]], arguments: argparse.Namespace) -> list[list[str]]:
     """Make the table of measures: each row with its tints, and the references."""
-    first, costs = next(iter(found.values())), {row: compute(row, run) for row in found}
-    columns = [name for name in COLUMNS if name in first]
+    papers = arguments.table == "table-1"  # the best tints alone, and no costs
+    first = next(iter(found.values()))
+    costs = {row: {} if papers else compute(row, arguments.run) for row in found}
+    told = PAPER[1:] if arguments.table in ("photos", "shipped") else ()  # by table-1
+    columns = [c for c in (PAPER if papers else COLUMNS) if c in first and c not in told]
     trained = [title for title in COMPUTE if any(title in cost for cost in costs.values())]
     lines: list[tuple[str, dict[str, Any], dict[str, str]]] = []
     for row, report in found.items():
         for name, title in row.titles.items():
-            lines.append((title, report if name == "model" else report[name], costs[row]))
+            if not (papers and name == "tint"):
+                lines.append((title, report if name == "model" else report[name], costs[row]))
             costs[row] = {}  # of the model, not of its tints
     lines += [(label, first[label], {}) for label in ("gray", "truth")]
     return [["", *columns, *trained]] + [
@@ -224,14 +231,14 @@ def measures_of(found: dict[Row, dict[str, Any]], run: Path) -> list[list[str]]:
 
 
 def printed(table: list[list[str]], remark: str) -> str:
-    table = [table[0], ["---"] * len(table[0]), *table[1:]]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in table) + f"\n\n{remark}"
+    head, *rows = (f"| {' | '.join(cells)} |" for cells in table)
+    return "\n".join([head, "|---" * len(table[0]) + "|", *rows]) + f"\n\n{remark}"
 
 
 @ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("table", choices=["photos", "shipped", "rooms", "shipped-rooms", "upsampling"])
+    parser.add_argument("table", choices=TABLES)
     parser.add_argument("photos", type=Path, help="colour photos to measure on")
     parser.add_argument("--reference", type=Path, required=True, help="photos for kid_lite0, the first 1000")
     parser.add_argument("--labels", type=Path, help="ImageNet classes for top5_lite0")
@@ -243,8 +250,9 @@ def main() -> None:
     found = {row: measured(row, arguments, measures) for row in rows(arguments)}
     number = next(iter(found.values()))["photos"]
     over = f"{number} photos; ± is one standard error over photos."
-    print(printed(measures_of(found, arguments.run), over))
-    print("\n" + printed(differences(found), "Differences photo by photo; ± is their standard error."))
+    print(printed(measures_of(found, arguments), over))
+    if arguments.table != "table-1":
+        print("\n" + printed(differences(found), "Differences photo by photo; ± is their standard error."))
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ import pytest
 from helpers import GRAY, lines_of, make_photos, names, the_line
 from PIL import Image
 
-from cinn_colorize.batch import existing
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.imaging.photo import read_recipe
+from cinn_colorize.methods import recipe as recipes
 
 
 def test_a_manifest_has_a_line_for_each_result(run, scans):
@@ -224,8 +224,8 @@ def test_what_was_picked_from_other_samples_is_not_picked(run, scans):
 def test_each_recipe_is_read_once(run, scans, monkeypatch):
     command = ("scans/a.jpg", "-n", 4, "--pick", 2, "-q")
     assert len(run(*command).stdout.splitlines()) == 3
-    read, recipe_at = [], existing.recipe_at
-    monkeypatch.setattr(existing, "recipe_at", lambda *path, **o: read.append(path) or recipe_at(*path, **o))
+    read, recipe_at = [], recipes.recipe_at
+    monkeypatch.setattr(recipes, "recipe_at", lambda *path, **o: read.append(path) or recipe_at(*path, **o))
     assert run(*command).stdout == ""
     assert len(read) == len(set(read)) == 3
 

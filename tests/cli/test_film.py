@@ -19,7 +19,7 @@ av = needs("av")
 
 import film.filmmaking as fm  # noqa: E402
 
-from cinn_colorize.batch import film_steps  # noqa: E402
+from cinn_colorize.batch import films  # noqa: E402
 from cinn_colorize.film import drawing, story  # noqa: E402
 from cinn_colorize.film.writing import read_recipe  # noqa: E402
 
@@ -28,12 +28,13 @@ class InThisProcess:
     """What takes the steps of films, in place of processes."""
 
     def __init__(self, workers, context, begin, given):
-        film_steps._process = film_steps._Process(given[0], given[2], given[3])
+        films._process = films._Process(given[0], given[2], given[3])
 
-    def submit(self, do, step, *arguments):
-        future = film_steps.Future()
+    def submit(self, do, step, arguments, own):
+        future = films.Future()
         try:
-            future.set_result((step(*arguments), []))
+            given = {name: getattr(films._process, name) for name in own}
+            future.set_result((step(*arguments, **given), []))
         except Exception as error:
             future.set_exception(error)
         return future
@@ -43,11 +44,11 @@ def plain_colours(colorizer, seeds, temperature):
     """In place of the network: colours that depend on seed, temperature and frame."""
     factor = temperature if isinstance(temperature, float) else sum(temperature.values())
 
-    def draw(frame):
+    def drawn(frame):
         L = frame[::4, ::4] / np.float32(2.55)
         return np.stack([factor * np.stack([L % (5 + seed % 7), -L % (3 + seed % 5)]) for seed in seeds])
 
-    return draw
+    return lambda frames: np.stack([drawn(frame) for frame in frames])
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def run(tmp_path, colorizer, monkeypatch):
     """Run the command in this process, in a folder with a film of two shots."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(story, "drawing", plain_colours)
-    monkeypatch.setattr(film_steps, "ProcessPoolExecutor", InThisProcess)
+    monkeypatch.setattr(films, "ProcessPoolExecutor", InThisProcess)
     monkeypatch.setattr(drawing, "WINDOW", 8)
     monkeypatch.setattr(story, "WINDOW", 8)
     monkeypatch.setattr(drawing, "LAP", 4)
@@ -138,7 +139,7 @@ def test_dry_run_writes_nothing(run):
 
 def test_what_is_there_is_not_surveyed_again(run, monkeypatch):
     run("old.mp4", "-n", 2, "-s", 0, "-q")
-    monkeypatch.setattr(film_steps, "survey", None)
+    monkeypatch.setattr(films, "survey", None)
     again = run("old.mp4", "-n", 2, "-s", 0)
     assert (again.exit_code, again.stdout) == (0, "")
     assert "there already" in the_line(again)

@@ -7,8 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from cinn_colorize.cli.app import COMMANDS, function_of
-from cinn_colorize.cli.flatten import flattened
+from cinn_colorize.cli.app import COMMANDS, flattened, function_of
 from cinn_colorize.errors import OriginalError
 from cinn_colorize.files.atomic import replacing
 from cinn_colorize.imaging.options import Encoding, Rendering, Upsampling, option

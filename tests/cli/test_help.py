@@ -8,8 +8,8 @@ import typer
 from helpers import ENVIRONMENT, command, the_line
 from typer.testing import CliRunner
 
-from cinn_colorize.cli import values
 from cinn_colorize.cli.app import COMMANDS, app, function_of
+from cinn_colorize.cli.common import FORMATS, PHOTO_MODELS
 
 METRICS = ["st_lpips", "top5_lite0", "top5_vgg16"]
 NAMES = [*COMMANDS]
@@ -78,9 +78,9 @@ def test_a_range_is_said_once():
 @pytest.mark.parametrize(
     ("line", "values"),
     [
-        ("colorize --format ", values.FORMATS),
+        ("colorize --format ", FORMATS),
         ("photo.jpg --format t", ["tiff"]),
-        ("colorize --model ", values.PHOTO_MODELS),
+        ("colorize --model ", PHOTO_MODELS),
         ("sample --model m", ["mnist"]),
         ("train --device ", ["auto", "cpu", "cuda", "mps"]),
         ("download ", ["natural", "mnist", "bedrooms"]),

@@ -27,8 +27,7 @@ from helpers import (
 )
 from PIL import Image
 
-from cinn_colorize.cli.train import _StopRequest
-from cinn_colorize.cli.training_display import Display
+from cinn_colorize.cli.train import Display, _stop_request
 from cinn_colorize.training.run_options import Progress
 
 fcntl, termios = map(pytest.importorskip, ("fcntl", "termios"))
@@ -144,7 +143,7 @@ def test_a_run_that_a_shell_put_in_the_background_ignores_ctrl_c():
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        stop = _StopRequest()
+        stop = _stop_request()
         os.kill(os.getpid(), signal.SIGINT)
         assert not stop()
         os.kill(os.getpid(), signal.SIGTERM)
@@ -183,7 +182,7 @@ def test_how_long_it_takes_is_told_with_evaluations(monkeypatch):
         def now(cls):
             return cls.shown
 
-    monkeypatch.setattr("cinn_colorize.cli.training_display.datetime", Clock)
+    monkeypatch.setattr("cinn_colorize.cli.train.datetime", Clock)
     display = Display(1000, 10, quiet=True)
     told = []
     for seen, seconds in [(100, 0), (200, 50), (300, 350)]:  # the last interval with an evaluation

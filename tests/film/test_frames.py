@@ -41,12 +41,12 @@ def test_each_frame_gets_colours_at_its_own_lightness(plain):
 def test_places_of_shots_that_are_done_are_used_again(plain, monkeypatch):
     sizes = []
 
-    class Watched(frames._Waiting):
-        def forget(self, t):
-            super().forget(t)
+    class Watched(frames.Stored):
+        def __delitem__(self, t):
+            super().__delitem__(t)
             sizes.append(self._file.seek(0, 2) // (HEIGHT * WIDTH))
 
-    monkeypatch.setattr(frames, "_Waiting", Watched)
+    monkeypatch.setattr(frames, "Stored", Watched)
     given = [frame for _ in range(4) for frame in film()]
     assert len(list(colorize_film(given, None))) == 80
     assert max(sizes) < 40

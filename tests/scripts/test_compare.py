@@ -204,15 +204,21 @@ def test_a_table_is_measured_once(filled, examples, monkeypatch, capsys):
     monkeypatch.setattr(evaluate, "SAMPLES", 2)
     monkeypatch.setattr(evaluate, "COLUMNS", ("best_of_2", "best_of_1", "variance", "kid_lite0"))
     monkeypatch.setattr(evaluate, "PAIRED", ("best_of_1",))
-    command = ["evaluate.py", "photos", str(photos), "--reference", str(photos), "--run", str(filled)]
+    monkeypatch.setattr(evaluate, "PAPER", ("best_of_2", "variance"))
+    command = ["evaluate.py", "rooms", str(photos), "--reference", str(photos), "--run", str(filled)]
     monkeypatch.setattr(sys, "argv", command)
     evaluate.main()
     table = capsys.readouterr().out
     evaluate.main()
     assert capsys.readouterr().out == table
+    monkeypatch.setattr(sys, "argv", [command[0], "table-1", *command[2:]])
+    evaluate.main()
+    of_paper = [row.split("|")[1:-1] for row in capsys.readouterr().out.splitlines() if "|" in row]
     assert opened == list(methods.values())
     table, differences = table.split("\n\n")[::2]
     cells = {row.split("|")[1].strip(): row.split("|")[2:] for row in table.splitlines() if "|" in row}
+    assert of_paper[0] == ["  ", " best_of_2 ", " variance "]
+    assert all([first, third] == cells[name.strip()][0:3:2] for name, first, third in of_paper)
     tinted = cells["CNN [16] in the best random tints"]
     assert float(tinted[0].split()[0]) < float(cells["CNN [16]"][0].split()[0])
     changed = {row.split("|")[1].strip(): row.split("|")[2:] for row in differences.splitlines()}

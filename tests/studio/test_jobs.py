@@ -82,7 +82,7 @@ def test_a_process_that_is_killed_takes_one_job_with_it(jobs):
     wait_for(slow.running, SECONDS)
     time.sleep(1)
     for process in jobs._processes:
-        os.kill(process._process.pid, signal.SIGKILL)
+        os.kill(process.process.pid, signal.SIGKILL)
     with pytest.raises(WorkerError, match="has ended; if memory ran out"):
         slow.result(SECONDS)
     assert do(jobs, "sleep", 0).result(SECONDS) == 0
@@ -91,7 +91,7 @@ def test_a_process_that_is_killed_takes_one_job_with_it(jobs):
 def test_the_end_ends_all(jobs, tmp_path):
     futures = [do(jobs, "sleep", 600), do(jobs, "sleep", 600)]
     wait_for(futures[0].running, SECONDS)
-    pid = next(iter(jobs._processes))._process.pid
+    pid = next(iter(jobs._processes)).process.pid
     jobs.end()
     for future in [*futures, do(jobs, "sleep", 0)]:
         with pytest.raises(WorkerError, match="ended"):
