@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from method import Decoder, Features, Method
 from torch import Tensor
 
-from cinn_colorize.models.conditioning.bins import ColorBins, rarity
+from cinn_colorize.models.conditioning.gamut import ColorBins, rarity
 
 SIZE = 32
 

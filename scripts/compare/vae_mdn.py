@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from cinn_colorize.models.conditioning.backbone import FEATURES
-from cinn_colorize.models.conditioning.bins import ColorBins, rarity
+from cinn_colorize.models.conditioning.gamut import ColorBins, rarity
 from cinn_colorize.models.conditioning.layers import conv
 
 CODE, COMPONENTS = 64, 8
