@@ -14,8 +14,7 @@ from pathlib import Path
 import cv2
 import lmdb
 
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import find_photos
+from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.errors import DataError, ending_in_a_line
 from cinn_colorize.training.bedrooms import LSUN_TRAIN, LSUN_VAL
 

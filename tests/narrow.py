@@ -5,7 +5,7 @@ from dataclasses import replace
 from cinn_colorize.models import imagenet_vgg
 from cinn_colorize.models.bedrooms import BedroomsConfig, StageConfig
 from cinn_colorize.models.mnist import MnistConfig
-from cinn_colorize.models.natural import CoarseConfig, LevelConfig, NaturalConfig
+from cinn_colorize.models.natural_config import CoarseConfig, LevelConfig, NaturalConfig
 
 NARROW_NATURAL = NaturalConfig(
     {32: LevelConfig(1, 8, 8, context=True, residual=1), 16: LevelConfig(1, 8, 8)},

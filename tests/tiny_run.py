@@ -16,15 +16,17 @@ import torch
 from torch import nn
 
 from cinn_colorize.data.sources import find_photos
-from cinn_colorize.flow import AffineCoupling, ConvSubnet, HaarDownsampling, OrthogonalMixing, Sequence
+from cinn_colorize.flow.coupling import AffineCoupling, ConvSubnet
+from cinn_colorize.flow.downsampling import HaarDownsampling
+from cinn_colorize.flow.mixing import OrthogonalMixing
+from cinn_colorize.flow.sequence import Sequence
 from cinn_colorize.models.base import ConditionalFlow
 from cinn_colorize.training.crops import Crops, batches, for_network
-from cinn_colorize.training.logs import Logs
 from cinn_colorize.training.loop import train
-from cinn_colorize.training.objective import add_noise
 from cinn_colorize.training.processes import processes
+from cinn_colorize.training.run import Logs
 from cinn_colorize.training.run_options import RunOptions
-from cinn_colorize.training.task import FlowTask, TrainingConfig
+from cinn_colorize.training.task import FlowTask, TrainingConfig, add_noise
 
 CPU = torch.device("cpu")
 CONFIG = TrainingConfig(photos=96, batch=4, warmup=4, learning_rate=2e-3)

@@ -22,7 +22,6 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from cinn_colorize import __version__
-from cinn_colorize.cli.common import LENIENT
 from cinn_colorize.cli.console import say
 from cinn_colorize.cli.interrupts import keeping
 from cinn_colorize.files.atomic import protecting
@@ -30,6 +29,8 @@ from cinn_colorize.files.messages import printable
 from cinn_colorize.imaging.options import flags_of
 from cinn_colorize.models.registry import MODELS
 
+# Choices may be written in any case; a file that cannot be read is refused by the command, which names it.
+LENIENT: dict[str, Any] = {"case_sensitive": False, "readable": False}
 _VERSION = "Print the version and exit."
 _WORD = re.compile("[a-z][a-z-]*", re.IGNORECASE)
 _CHOICES = re.compile(r"(?<= is not one of )'.*'$")
@@ -287,10 +288,10 @@ def _named_files(parameters: dict[str, Any]) -> Iterator[Path]:
                 yield from _files_in(os.fspath(text))
     info = MODELS.get(parameters.get("model") or "")
     if info and not parameters.get("weights"):
-        from cinn_colorize.models.weights import find_packaged, is_packaged
+        from cinn_colorize.models.weights import find_packaged
 
-        if is_packaged(info.file):
-            yield find_packaged(info.file)
+        if packaged := find_packaged(info.file):
+            yield packaged
 
 
 def _files_in(text: str) -> Iterator[Path]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import typer
 
+from cinn_colorize.cli.app import LENIENT
 from cinn_colorize.cli.console import fatal, show_log
 from cinn_colorize.engines.choice import Engine, ModelSpec
 from cinn_colorize.files.atomic import leaves_folder
@@ -50,8 +51,6 @@ _MAX_PIXELS = "Largest photo accepted, in millions of pixels; its file may have 
 _FORMAT = "File format of the results; auto: the photo's own."
 
 
-# Choices may be written in any case; a file that cannot be read is refused by the command, which names it.
-LENIENT: dict[str, Any] = {"case_sensitive": False, "readable": False}
 weights_option = partial(
     option, None, "FILE|hf:OWNER/NAME", "Weights to use instead of the packaged ones.", panel=NETWORK
 )

@@ -46,12 +46,12 @@ def download(
     """
     with fatal(options.debug):
         from cinn_colorize.models import own_weights
-        from cinn_colorize.models.weights import is_packaged
+        from cinn_colorize.models.weights import find_packaged
 
         for name in names:
             info = MODELS[name]
             path = own_weights(info)
             if not options.quiet:
-                origin = "part of this installation" if is_packaged(info.file) else f"from {info.hub}"
+                origin = "part of this installation" if find_packaged(info.file) else f"from {info.hub}"
                 say(f"{name}: {origin}, SHA-256 verified")
             print_path(path)

@@ -10,7 +10,7 @@ import typer
 from cinn_colorize.cli.console import fatal, require_stdout
 from cinn_colorize.imaging.options import option
 from cinn_colorize.models.registry import DEFAULT, MODELS, ModelInfo
-from cinn_colorize.models.weights import find_packaged, is_packaged
+from cinn_colorize.models.weights import find_packaged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +40,8 @@ def models(options: ModelsOptions) -> None:
 
 
 def _facts(info: ModelInfo) -> dict[str, str]:
-    if info.sha256 and is_packaged(info.file):
-        size = f"{find_packaged(info.file).stat().st_size / 2**20:.1f} MiB, in this installation"
+    if info.sha256 and (packaged := find_packaged(info.file)):
+        size = f"{packaged.stat().st_size / 2**20:.1f} MiB, in this installation"
     elif info.sha256 and info.hub:
         size = f"fetch with cinn-colorize download {info.name} ({info.hub})"
     else:

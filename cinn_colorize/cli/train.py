@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     import torch
 
     from cinn_colorize.data.urls import Url
-    from cinn_colorize.training import reports
     from cinn_colorize.training.processes import Processes
-    from cinn_colorize.training.run_options import RunOptions
+    from cinn_colorize.training.run_options import Evaluation, Progress, RunOptions
 
 RUN = "Run"
 _DATA = "Location of the data; may be repeated. Zips of photos may be at https://, s3:// or gs://."
@@ -245,7 +244,7 @@ def _run_options(
 
 def _kept(run: Path, total: int) -> str:
     """Return the line on what a stopped run keeps, and how to continue."""
-    from cinn_colorize.training.checkpoint import checkpoints, position
+    from cinn_colorize.training.state import checkpoints, position
 
     for newest in checkpoints(run)[:1]:
         return (
@@ -268,11 +267,12 @@ class Display:
     """Show loss, speed and time left: as a bar on a terminal, otherwise as one line per report."""
 
     def __init__(self, total: int, batch: int, quiet: bool) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich import progress
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
         self.quiet, self.batch = quiet, batch
         self.first: tuple[datetime, int] | None = None
-        self.bar = Progress(
+        self.bar = progress.Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.completed:,.0f} of {task.total:,.0f} photos"),
@@ -283,7 +283,7 @@ class Display:
         )
         self.task = self.bar.add_task("training", total=total, facts="")
 
-    def report(self, progress: reports.Progress) -> None:
+    def report(self, progress: Progress) -> None:
         """Show the progress."""
         speed = max(progress.photos_per_second, 1e-9)
         left = self._left(progress, speed)
@@ -302,7 +302,7 @@ class Display:
         if self.bar.disable and not self.quiet:
             console().print(f"{progress.seen:,} of {progress.total:,} photos  {facts}", soft_wrap=True)
 
-    def _left(self, progress: reports.Progress, speed: float) -> timedelta:
+    def _left(self, progress: Progress, speed: float) -> timedelta:
         """Return the time left, at the speed since the first report: with evaluations and checkpoints."""
         now = datetime.now()
         start, seen = self.first = self.first or (now, progress.seen)
@@ -311,7 +311,7 @@ class Display:
         seconds = (progress.total - progress.seen) / speed
         return timedelta(seconds=round(min(seconds, _LONGEST)))
 
-    def report_evaluation(self, evaluation: reports.Evaluation) -> None:
+    def report_evaluation(self, evaluation: Evaluation) -> None:
         """Print figures on held-out data."""
         if not self.quiet:
             line = f"after {evaluation.seen:,} photos, on held-out ones: {evaluation.listed()}"

@@ -45,7 +45,6 @@ class Url(str):
 
     @property
     def name(self) -> str:
-        """Its last part."""
         return PurePosixPath(self.split("?")[0]).name
 
     @property
@@ -73,10 +72,7 @@ def is_folder(url: Url) -> bool:
 
 
 def find(url: Url, pattern: str) -> list[Url]:
-    """Return the files that a URL means: one, those of a pattern with ``*``, or a folder's of a pattern.
-
-    DataError if it cannot be reached.
-    """
+    """Return the files that a URL means, itself or those of its ``*`` or folder; DataError out of reach."""
     system, path = _system(url)
     if "*" not in url and not is_folder(url):
         return [url]
@@ -103,9 +99,8 @@ def open_file(url: Url) -> IO[bytes]:
             file.seek(-_END, os.SEEK_END)
             file.read(_END)
         except ValueError as error:
-            raise DataError(
-                f"{url.shown}: its server does not support range requests; add --cache FOLDER"
-            ) from error
+            problem = "its server does not support range requests; add --cache FOLDER"
+            raise DataError(f"{url.shown}: {problem}") from error
         return file
 
     return retry(url.shown, opened)

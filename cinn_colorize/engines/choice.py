@@ -41,11 +41,7 @@ class ModelSpec:
 
     @property
     def graphs(self) -> Path | None:
-        """Folder of the graphs that onnxruntime computes; None if torch computes the network.
-
-        Raises:
-            WeightsError: the weights are damaged, or onnxruntime is asked for and cannot compute them.
-        """
+        """Folder of the graphs that onnxruntime computes, None for torch; or a WeightsError."""
         if self.engine is Engine.torch or (self.engine is Engine.auto and not self._suits_onnxruntime):
             return None
         from cinn_colorize.engines.onnx.files import graphs_for
@@ -64,13 +60,7 @@ class ModelSpec:
         return can and find_spec("onnxruntime") is not None
 
     def load(self) -> LoadedNetwork:
-        """Load the network.
-
-        Raises:
-            WeightsError: it cannot be loaded.
-            ValueError: the guidance is out of range, or not possible with these weights; or this machine
-                does not have the device.
-        """
+        """Load the network; WeightsError if that fails, ValueError for a wrong guidance or device."""
         if graphs := self.graphs:
             from cinn_colorize.engines.onnx.files import Sessions
 

@@ -18,6 +18,7 @@ from cinn_colorize.latents.windows import Windows
 from cinn_colorize.models import PhotoModelInfo
 
 DENSITY_SCALE = 15.0  # densities are those of x = ab / 15, whatever a model's own scale
+TOGETHER = 8  # samples in the sequential part of a flow, whose time is nearly that of its number of steps
 _ROUNDING = 0.01  # by which L* may exceed its range
 _ONE_WINDOW = Windows(count=1, upright=False)
 
@@ -29,8 +30,12 @@ class Coarse(NamedTuple):
     log_prob: NDArray[np.float64]  # (N,), their share in nats; 0 of colours that were not drawn
 
     def some(self, index: Sequence[int]) -> Coarse:
-        """Return those of some samples."""
         return Coarse(self.ab[index], self.log_prob[index])
+
+
+def chunks(number: int, size: int) -> list[list[int]]:
+    """Split samples into chunks of one size; the last sample stands for those that are missing."""
+    return [[min(k, number - 1) for k in range(start, start + size)] for start in range(0, number, size)]
 
 
 class Network(Protocol):
@@ -39,30 +44,21 @@ class Network(Protocol):
     L* is (S, S) and ab is (2, s, s), where S is the model's ``luminance_size`` and s its ``chroma_size``.
     """
 
-    @property
-    def latent_shapes(self) -> Shapes:
-        """Shape (C, r, r) of each level of a window's latent code."""
-
-    @property
-    def coarse_size(self) -> int | None:
-        """Side of the ab that :meth:`coarse` computes; None if the model has no such part."""
+    latent_shapes: Shapes  # (C, r, r) of each level of a window's latent code
+    coarse_size: int | None  # side of the ab that :meth:`coarse` computes; None without such a part
 
     def condition(self, L: Floats) -> Any:
         """Compute once what all samples under L*, (S, S), share; a ValueError if L has another shape."""
 
     def coarse(self, latents: LatentLevels, conditions: Sequence[Any]) -> Coarse:
-        """Compute what :meth:`decode` begins with from the coarsest level of N codes, if ``coarse_size``.
-
-        There are N conditions, or a single one for all codes.
-        """
+        """Compute what :meth:`decode` begins with from the coarsest level of N codes, N or 1 conditions."""
 
     def decode(
         self, latents: LatentLevels, condition: Any, coarse: Coarse | None = None
     ) -> tuple[Floats, NDArray[np.float64]]:
         """Decode N codes (N, C, r, r) by level: g(z; c), or the details of other ``coarse`` colours.
 
-        Returns:
-            ab, (N, 2, s, s), and the log density of x = ab / 15 under the map that g is in nats, (N,).
+        It returns ab, (N, 2, s, s), and the log density of x = ab / 15 under the map that g is in nats, (N,).
         """
 
     def encode(self, ab: Floats, condition: Any) -> LatentLevels:
@@ -86,11 +82,9 @@ class LoadedNetwork(NamedTuple):
 class NetworkInput:
     """What the network sees of a photo.
 
-    Attributes:
-        square: L* of the whole photo squeezed to a square, (S, S) float32 in [0, 100], where S is the model's
-            ``luminance_size``. In torch, a multiple of S is accepted too and reduced by area means.
-        windows: windows of the photo.
-        panorama: L* of a photo longer than 2:1, (S, S) in each of several windows; None for others.
+    ``square`` is L* of the whole photo squeezed to a square, (S, S) float32 in [0, 100], where S is the
+    model's ``luminance_size``; torch reduces a multiple of S by area means. ``panorama`` is L* of a photo
+    longer than 2:1, (S, S) in each of several ``windows``; None for others.
     """
 
     square: Floats
@@ -115,7 +109,6 @@ class NetworkInput:
         return cls(photo.luminance(size, size), windows, panorama)
 
     def parts(self) -> list[Floats]:
-        """Return L* (S, S) of each window."""
         if self.panorama is None:
             return [self.square]
         windows = self.windows

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, SupportsFloat, SupportsIndex, TypeVar
+from typing import Any, SupportsFloat, SupportsIndex, TypeVar
 
 import numpy as np
 import torch
@@ -15,26 +15,20 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cinn_colorize.engines.interface import DENSITY_SCALE, Coarse, LoadedNetwork
+from cinn_colorize.engines.interface import DENSITY_SCALE, TOGETHER, Coarse, LoadedNetwork, chunks
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.imaging.options import Precision, whole_number
 from cinn_colorize.latents.latent import Latent, Shapes
 from cinn_colorize.latents.noise import Floats, LatentLevels
 from cinn_colorize.models import MODELS, Loaded, PhotoModelInfo, loaded_from
-from cinn_colorize.models.base import joined, one_thread
+from cinn_colorize.models.base import ConditionalFlow, expanded, joined, one_thread
 
-if TYPE_CHECKING:
-    from cinn_colorize.models.base import Condition, ConditionalFlow
-
-T = TypeVar("T")
 Module = TypeVar("Module", bound=nn.Module)
 
 DEVICES = ("cpu", "cuda", "mps")
 # Number of samples that go through the network at a time. It is fixed because a matrix product of another
 # shape may round differently, and the bytes of a sample would depend on how many were asked for.
 _CHUNK = {"cpu": 1, "cuda": 8, "mps": 8}
-# The same for the sequential part of a flow, whose time is nearly that of its number of steps.
-_SEQUENTIAL_CHUNK = 8
 
 
 @contextmanager
@@ -51,15 +45,11 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 class TorchNetwork:
-    """Computes a model in torch.
+    """Computes a model of ab / ``config.chroma_scale`` in torch, or a copy of it if it is on another device.
 
-    Args:
-        model: flow of ab / ``config.chroma_scale`` under L*; a copy of it is used if it is on another device.
-        luminance_size: side of the square L that conditions the flow, in pixels.
-        device: device that computes.
-        half: whether the networks compute in bf16; latents and colours stay fp32.
-        chunk: samples that go through the network at a time; by default, what suits the device.
-        guidance: how much more closely samples follow the photo than the data do, 0 or more.
+    ``half`` lets the networks compute in bf16; latents and colours stay fp32. ``chunk`` samples go through
+    the network at a time, by default as many as suit the device. With ``guidance`` above 0, samples follow
+    the photo more closely than the data do.
     """
 
     def __init__(
@@ -74,10 +64,11 @@ class TorchNetwork:
     ) -> None:
         self.model, self.device = placed(model, device), device
         self.latent_shapes: Shapes = model.latent_shapes
+        self.coarse_size: int | None = model.coarse_size
         self._size, self._half, self._guidance = luminance_size, half, guidance
         self._chunk, self._scale = chunk or _CHUNK[device.type], model.config.chroma_scale
 
-    def condition(self, L: Floats) -> Condition:
+    def condition(self, L: Floats) -> Any:
         """See :meth:`Network.condition`; L* of a multiple of the model's size is reduced by area means."""
         size = self._size
         if L.ndim != 2 or L.shape[0] != L.shape[1] or L.shape[0] % size or not L.size:
@@ -89,59 +80,48 @@ class TorchNetwork:
         with self.inference():
             return self.model.guided(self.model.condition(batch), self._guidance)
 
-    @property
-    def coarse_size(self) -> int | None:
-        """See :attr:`Network.coarse_size`."""
-        return self.model.coarse_size
-
-    def coarse(self, latents: LatentLevels, conditions: Sequence[Condition]) -> Coarse:
-        """See :meth:`Network.coarse`."""
+    def coarse(self, latents: LatentLevels, conditions: Sequence[Any]) -> Coarse:
         coarsest = min(latents)
-        conditions = [*conditions] * (len(latents[coarsest]) // len(conditions))
-        latent, chunk = Latent.from_arrays({coarsest: latents[coarsest]}), _SEQUENTIAL_CHUNK
-        ab, log_det = [], []
-        for part in _slices(len(latent), chunk):
+        latent, ab, log_det = Latent.from_arrays({coarsest: latents[coarsest]}), [], []
+        conditions = [*conditions] * (len(latent) // len(conditions))
+        for chunk in chunks(len(latent), TOGETHER):
             with self.inference():
-                z = {coarsest: self._filled(latent.levels[coarsest][part], chunk)}
-                x, of_part = self.model.begin(z, joined(_whole(conditions[part], chunk)))
+                under = joined([conditions[k] for k in chunk])
+                x, of_chunk = self.model.begin(self._placed(latent[chunk].levels), under)
             ab.append(self._scale * x.float().cpu())
-            log_det.append(of_part.cpu())
+            log_det.append(of_chunk.cpu())
         log_prob = latent.log_prob() - torch.cat(log_det)[: len(latent)]
         return Coarse(torch.cat(ab)[: len(latent)].numpy(), log_prob.double().numpy())
 
     def decode(
-        self, latents: LatentLevels, condition: Condition, coarse: Coarse | None = None
+        self, latents: LatentLevels, condition: Any, coarse: Coarse | None = None
     ) -> tuple[Floats, NDArray[np.float64]]:
-        """See :meth:`Network.decode`."""
-        latent, chunk = Latent.from_arrays(latents), self._chunk
-        of_coarse, begun = np.zeros(len(latent)), tuple[Tensor, ...]()
+        latent, number = Latent.from_arrays(latents), len(next(iter(latents.values())))
+        of_coarse, begun = np.zeros(number), tuple[Tensor, ...]()
         if self.coarse_size:
             coarse_ab, of_coarse = coarse or self.coarse(latents, [condition])
-            begun = torch.as_tensor(coarse_ab) / self._scale, torch.zeros(len(latent))
+            begun = torch.as_tensor(coarse_ab) / self._scale, torch.zeros(number)
             latent = Latent({r: z for r, z in latent.levels.items() if r != min(latent.levels)})
-        of_chunk = condition.expand(chunk)
-        ab, log_prob = [], []
-        for part in _slices(len(latent), chunk):
-            levels = {r: self._filled(z[part], chunk) for r, z in latent.levels.items()}
+        under, ab, log_prob = expanded(condition, self._chunk), [], []
+        for chunk in chunks(number, self._chunk):
+            code = latent[chunk]
             with self.inference():
-                known = tuple(self._filled(tensor[part], chunk) for tensor in begun)
-                x, log_dets = self.model.finish(levels, of_chunk, known)
-            code = latent[part]
+                known = tuple(tensor[chunk].to(self.device) for tensor in begun)
+                x, log_dets = self.model.finish(self._placed(code.levels), under, known)
             log_det = torch.stack(list(log_dets.values())).sum(0).cpu()
-            ab.append((x.float().cpu() * self._scale)[: len(code)])
-            log_prob.append(code.log_prob() - log_det[: len(code)] + self._rescaling)
-        return torch.cat(ab).numpy(), torch.cat(log_prob).double().numpy() + of_coarse
+            ab.append(x.float().cpu() * self._scale)
+            log_prob.append(code.log_prob() - log_det + self._rescaling)
+        log_probs = torch.cat(log_prob)[:number].double().numpy() + of_coarse
+        return torch.cat(ab)[:number].numpy(), log_probs
 
-    def encode(self, ab: Floats, condition: Condition) -> LatentLevels:
-        """See :meth:`Network.encode`."""
+    def encode(self, ab: Floats, condition: Any) -> LatentLevels:
         return self._encoded(ab, condition)[0].arrays()
 
-    def log_prob(self, ab: Floats, condition: Condition) -> float:
-        """See :meth:`Network.log_prob`."""
+    def log_prob(self, ab: Floats, condition: Any) -> float:
         latent, log_det = self._encoded(ab, self.model.guided(condition, 0.0))
         return float(latent.log_prob() + log_det) + self._rescaling
 
-    def _encoded(self, ab: Floats, condition: Condition) -> tuple[Latent, Tensor]:
+    def _encoded(self, ab: Floats, condition: Any) -> tuple[Latent, Tensor]:
         """Compute f: the latent code, and the log-det (1,)."""
         x = torch.as_tensor(ab)[None] / self._scale
         with self.inference():
@@ -166,20 +146,8 @@ class TorchNetwork:
         with one_thread(), torch.no_grad(), autocast, evaluating(self.model):
             yield
 
-    def _filled(self, some: Tensor, chunk: int) -> Tensor:
-        """Move what belongs to samples, (N, ...), to the device; repeat the last one up to a whole chunk."""
-        repeated = some[-1:].expand(chunk - len(some), *some.shape[1:])
-        return torch.cat([some, repeated]).to(self.device)
-
-
-def _whole(some: Sequence[T], chunk: int) -> list[T]:
-    """Repeat the last one up to a whole chunk."""
-    return [*some, *[some[-1]] * (chunk - len(some))]
-
-
-def _slices(length: int, size: int) -> Iterator[slice]:
-    """Split a range into parts of a size, the last one smaller if need be."""
-    return (slice(start, min(start + size, length)) for start in range(0, length, size))
+    def _placed(self, levels: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        return {r: z.to(self.device) for r, z in levels.items()}
 
 
 def torch_network(

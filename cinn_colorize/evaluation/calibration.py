@@ -45,45 +45,30 @@ _STYLE: dict[Any, Any] = {
 
 
 class Reliability(NamedTuple):
-    """Points of a reliability diagram, one for each class of standard deviations.
+    """Points of a reliability diagram, one for each class of standard deviations."""
 
-    Attributes:
-        expected: root mean squared error of the samples' mean that their variance predicts.
-        found: its actual value.
-        share: share of all values.
-    """
-
-    expected: Doubles
-    found: Doubles
-    share: Doubles
+    expected: Doubles  # root mean squared error of the samples' mean that their variance predicts
+    found: Doubles  # its actual value
+    share: Doubles  # of all values
 
 
 class Calibration:
-    """What the diagrams show, accumulated photo by photo.
-
-    Raises:
-        ValueError: there are fewer than 2 samples per photo.
-    """
+    """What the diagrams show, accumulated photo by photo; ValueError for fewer than 2 samples of each."""
 
     def __init__(self, samples: int) -> None:
         if samples < 2:
             raise ValueError(f"calibration requires 2 samples or more, not {samples}")
         self._factor = 1 + 1 / samples  # the mean of n samples varies too
-        self._photos: list[tuple[float, float]] = []
+        self.nll: list[float] = []  # of each photo, nats per dimension
+        self.error: list[float] = []  # RMS of ab of each photo, averaged over its samples
         self._colors = np.zeros((2, 2, len(HISTOGRAM_EDGES) - 1))
         self._sums = {size: np.zeros((3, len(_SPREAD_EDGES) + 1)) for size in SIZES}
 
     def add(self, nll: float, samples: Floats, truth: Floats) -> None:
-        """Add a photo.
-
-        Args:
-            nll: nll of the photo's own colours, nats per dimension.
-            samples: (n, 2, 64, 64), ab as it leaves the flow.
-            truth: (2, 64, 64), the photo's ab.
-        """
+        """Add a photo: its nll, nats per dimension, samples (n, 2, 64, 64) as drawn, and ab (2, 64, 64)."""
         drawn, ab = limited(samples), truth.astype(np.float64)
-        error = np.sqrt(np.square(drawn - ab).mean(axis=(1, 2, 3))).mean()
-        self._photos.append((nll, float(error)))
+        self.nll.append(nll)
+        self.error.append(float(np.sqrt(np.square(drawn - ab).mean(axis=(1, 2, 3))).mean()))
         for channel in range(2):
             for i, values in enumerate((ab[None], drawn)):
                 self._colors[channel, i] += np.histogram(values[:, channel], HISTOGRAM_EDGES)[0] / len(values)
@@ -94,16 +79,6 @@ class Calibration:
             index = np.digitize(np.sqrt(expected), _SPREAD_EDGES)
             for row, weights in zip(sums, (np.ones_like(expected), expected, squared), strict=True):
                 row += np.bincount(index, weights, len(row))
-
-    @property
-    def nll(self) -> Doubles:
-        """The nll of each photo, nats per dimension."""
-        return np.array([nll for nll, _ in self._photos])
-
-    @property
-    def error(self) -> Doubles:
-        """The root mean squared error of ab of each photo, averaged over its samples."""
-        return np.array([error for _, error in self._photos])
 
     def colors(self, channel: int) -> NDArray[np.float64]:
         """Return the shares (2, bins) of the photos' and the samples' a (0) or b (1) in each bin."""
@@ -121,11 +96,7 @@ class Calibration:
 
 
 def calibration_plot(calibration: Calibration) -> Image.Image:
-    """Draw error against nll, frequencies of colours, and errors against those that samples predict.
-
-    Raises:
-        ImportError: matplotlib, of the extra ``evaluation``, is not installed.
-    """
+    """Draw error against nll, frequencies of colours, and expected errors; ImportError without matplotlib."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -155,8 +126,9 @@ def _titled(axes: Axes, title: str, subtitle: str, x_label: str, y_label: str) -
 def _errors(axes: Axes, calibration: Calibration) -> None:
     from scipy.stats import spearmanr  # a second to import, which every training run would take
 
-    known = np.isfinite(calibration.nll) & np.isfinite(calibration.error)
-    nll, error = calibration.nll[known], calibration.error[known]
+    nll, error = np.array(calibration.nll), np.array(calibration.error)
+    known = np.isfinite(nll) & np.isfinite(error)
+    nll, error = nll[known], error[known]
     several = len(nll) > 2 and np.ptp(nll) > 0 and np.ptp(error) > 0
     correlation = f"rank correlation {spearmanr(nll, error).statistic:.2f}, " if several else ""
     axes.plot(nll, error, "o", color=_BLUE)

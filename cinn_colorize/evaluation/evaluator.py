@@ -2,50 +2,53 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from cinn_colorize.data.readers import ColorReader
-from cinn_colorize.data.sources import Source
-from cinn_colorize.engines.interface import NetworkInput
+from cinn_colorize.data.sources import ColorReader, Source, readable
+from cinn_colorize.engines.interface import DENSITY_SCALE, NetworkInput
+from cinn_colorize.engines.pytorch import evaluating
 from cinn_colorize.errors import DataError
-from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, Term, estimate
 from cinn_colorize.evaluation.calibration import Calibration
-from cinn_colorize.evaluation.given import DrawnBy
-from cinn_colorize.evaluation.likelihood import DIMENSIONS, with_noise
 from cinn_colorize.evaluation.metrics import (
     SIGMAS,
+    Estimate,
+    Statistics,
+    Term,
     Tinted,
     best,
     color_statistics,
+    estimate,
     exploding,
     limited,
     picture_statistics,
 )
-from cinn_colorize.evaluation.photos import Doubles, Square, read_square, to_rgb
+from cinn_colorize.evaluation.photos import CHROMA_SIZE, Doubles, Square, read_square, to_rgb
 from cinn_colorize.evaluation.realism import Measure
-from cinn_colorize.evaluation.table import BEST_TINT, GRAY, TINT, TRUTH, ModelRow, Report, Row
+from cinn_colorize.evaluation.table import BEST_TINT, GRAY, TINT, TRUTH, DrawnBy, ModelRow, Report, Row
 from cinn_colorize.imaging.color import Floats
+from cinn_colorize.latents.latent import Latent
 from cinn_colorize.latents.levels import PerLevel
+from cinn_colorize.models.base import PhotoFlow
 
-
-class Sample(Protocol):
-    """One sample; see :class:`cinn_colorize.methods.samples.Sample`."""
-
-    @property
-    def ab(self) -> Floats:
-        """Chroma (2, 64, 64) as it leaves the flow."""
+_DIMENSIONS = 2 * CHROMA_SIZE**2
+_NOISE = 0.05  # standard deviation in x = ab / 15
+_BATCH = 8  # photos
 
 
 class ConditionedModel(Protocol):
     """Draws samples for one L; see :class:`cinn_colorize.colorizer.ConditionedPhoto`."""
 
-    def sample(self, n: int, temperature: PerLevel, seed: int) -> Sequence[Sample]:
-        """Draw n samples with the seeds seed, seed + 1, ..."""
+    def sample(self, n: int, temperature: PerLevel, seed: int) -> Sequence[Any]:
+        """Draw n samples with the seeds seed, seed + 1, ..., whose ``ab`` is as it leaves the flow."""
 
     def log_prob(self, ab: NDArray[np.floating]) -> float:
         """Return the log density of x = ab / 15, nats."""
@@ -81,8 +84,7 @@ def evaluate(
         colorizer: the model.
         photos: as :func:`~cinn_colorize.data.sources.find_photos` lists them.
         samples: number of samples per photo.
-        temperatures: temperatures of the samples, each for all levels or by level; the likelihood is always
-            that at 1. Each photo is conditioned once for all of them.
+        temperatures: each for all levels or by level, of the samples only: the likelihood is that at 1.
         measures: measures that require a network of their own.
         calibration: receives the samples of the first temperature.
         tints: whether to measure tints too, if there are two samples or more. Those of the row ``tint`` are
@@ -134,7 +136,7 @@ class _Rows:
 
     def add(self, conditioned: ConditionedModel, photo: Square, source: Source, i: int) -> None:
         """Measure the photo at place ``i``."""
-        n, nll = self.samples, -conditioned.log_prob(with_noise(photo.ab, i)) / DIMENSIONS
+        n, nll = self.samples, -conditioned.log_prob(with_noise(photo.ab, i)) / _DIMENSIONS
         for temperature, row in zip(self.temperatures, self.of_model, strict=True):
             drawn = conditioned.sample(n=n, temperature=temperature, seed=n * i)
             ab = np.stack([sample.ab for sample in drawn])
@@ -160,22 +162,18 @@ class _Rows:
             row.add(_one_picture(picture, ab, photo, n), picture, photo, source)
 
     def model(self) -> tuple[ModelRow, ...]:
-        """Return the rows of the model."""
         return tuple(
-            ModelRow(row.measures(), tuple(row.photos), temperature=temperature, exploding=row.exploding)
+            ModelRow(*row.found(), temperature=temperature, exploding=row.exploding)
             for temperature, row in zip(self.temperatures, self.of_model, strict=True)
         )
 
     def references(self) -> Mapping[str, Row]:
-        """Return the rows that the model is compared with."""
         rows = {}
         if self.by_sigma:
             chosen, sigmas = best(self.by_sigma)
             rows[TINT] = Row(estimate(self.tint), tuple(self.tint))
             rows[BEST_TINT] = Row(estimate(chosen), tuple(chosen), sigmas=sigmas)
-        rows[GRAY] = Row(self.gray.measures(), tuple(self.gray.photos))
-        rows[TRUTH] = Row(self.truth.measures(), tuple(self.truth.photos))
-        return rows
+        return {**rows, GRAY: Row(*self.gray.found()), TRUTH: Row(*self.truth.found())}
 
 
 class _Row:
@@ -194,9 +192,9 @@ class _Row:
         for measure, found in self._measures:
             found.append(measure.of(pictures, photo, source))
 
-    def measures(self) -> dict[str, Estimate]:
+    def found(self) -> tuple[dict[str, Estimate], tuple[Statistics, ...]]:
         measured = {measure.name: measure.estimate(found) for measure, found in self._measures}
-        return estimate(self.photos) | measured
+        return estimate(self.photos) | measured, tuple(self.photos)
 
 
 def _one_picture(picture: Doubles, ab: Floats, photo: Square, samples: int) -> Statistics:
@@ -205,3 +203,40 @@ def _one_picture(picture: Doubles, ab: Floats, photo: Square, samples: int) -> S
     colors = color_statistics(limited(ab[None]), photo.ab)
     several = (f"best_of_{samples}", f"best_of_{samples}_image") if samples > 1 else ()
     return {**dict.fromkeys((*several, "best_of_1"), rmse), **colors, f"hue_{samples}": colors["hue_1"]}
+
+
+def mean_nll(model: PhotoFlow, photos: Sequence[Source]) -> float:
+    """Compute the ``nll`` of an evaluation, nats per dimension; see :func:`nll_by_level`."""
+    return sum(nll_by_level(model, photos).values()) / _DIMENSIONS
+
+
+def nll_by_level(
+    model: PhotoFlow, photos: Sequence[Source], condition: Callable[[torch.Tensor], Any] | None = None
+) -> dict[int, float]:
+    """Compute the nll of x = ab / 15 by level of the latent code, nats per photo, on average.
+
+    Photos that cannot be read, or are gray, are left out and logged; DataError if none can be read.
+    ``condition`` computes the condition of L* (N, 1, r, r), by default that of the model, which is on any
+    device.
+    """
+    device, condition = next(model.parameters()).device, condition or model.condition
+    totals: dict[int, float] = {}
+    rescaling, count = math.log(model.config.chroma_scale / DENSITY_SCALE), 0
+    squares = readable(photos, partial(read_square, read=ColorReader()))
+    with torch.no_grad(), evaluating(model):
+        while batch := list(islice(squares, _BATCH)):
+            count += len(batch)
+            L = torch.from_numpy(np.stack([photo.L for _, photo in batch]))[:, None].to(device)
+            ab = np.stack([with_noise(photo.ab, k) for k, photo in batch])
+            x = torch.from_numpy(ab).to(device) / model.config.chroma_scale
+            latents, log_dets = model(x, condition(L))
+            for r, z in latents.items():
+                log_prob = float((Latent({r: z}).log_prob() + log_dets[r]).sum())
+                totals[r] = totals.get(r, 0.0) - log_prob + z.numel() * rescaling
+    return {r: total / count for r, total in totals.items()}
+
+
+def with_noise(ab: Floats, seed: int) -> Floats:
+    """Add noise from a seed, which a density requires, to the ab (2, 64, 64) whose likelihood is measured."""
+    noise = np.random.default_rng(seed).standard_normal(ab.shape, np.float32)
+    return ab + np.float32(DENSITY_SCALE * _NOISE) * noise

@@ -1,23 +1,30 @@
-"""The measures that docs/evaluation.md defines, each from terms of single photos (:mod:`.bootstrap`).
+"""The measures that docs/evaluation.md defines, each from terms of single photos, and their standard errors.
 
-A measure is the mean of a number over photos or the ratio of two such means. Samples are limited to +-110
-first, except in the pictures. With k samples in place of eight the names are ``best_of_k``,
-``best_of_k_image`` and ``hue_k``. A single sample has no variance and no rivals, and then the measures of
-these are omitted.
+A measure is the mean of a number over photos or the ratio of two such means. Errors are from a bootstrap, in
+which photos are resampled, not their pixels. Until the last step a photo is a handful of numbers, so that any
+number of photos fits, and two evaluations of the same photos can be compared photo by photo.
+
+Samples are limited to +-110 first, except in the pictures. With k samples in place of eight the names are
+``best_of_k``, ``best_of_k_image`` and ``hue_k``. A single sample has no variance and no rivals, and then the
+measures of these are omitted.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from cinn_colorize.evaluation.bootstrap import Statistics, Term, estimate
 from cinn_colorize.evaluation.photos import CHROMA_SIZE, Doubles, Square, block_means
 from cinn_colorize.imaging.color import Floats, lab_to_srgb
 
+_RESAMPLES = 1000  # of the bootstrap
 _LIMIT = 110.0  # of |ab| where colours are compared, lest one exploding pixel decide
 _EXPLODING = 128.0
 _BANDS = (1, 4, 8, 16, CHROMA_SIZE)  # sizes of the grids
@@ -27,6 +34,66 @@ _VIVID, _COLORED, _SAME_HUE = 20.0, 10.0, np.cos(np.radians(30))
 _DIFFERENT = 1e-3  # RMS, in units of ab, below which a sample is its mean except for rounding
 # Standard deviations of a and b that ``tint*`` chooses from.
 SIGMAS = (0.0, 4.0, 8.0, 12.0, 16.0, 20.0, 24.0, 28.0, 32.0)
+
+
+class Estimate(NamedTuple):
+    """A measure and its standard error over photos."""
+
+    mean: float
+    se: float  # nan for a single photo, as both are for none
+
+
+class Term(NamedTuple):
+    """What one photo adds to a measure, which is the sum of values over the sum of weights."""
+
+    value: float
+    weight: float = 1.0
+
+
+Statistics = Mapping[str, Term]  # of one photo, by the name of the measure
+
+
+def estimate(photos: Sequence[Statistics]) -> dict[str, Estimate]:
+    """Estimate measures of photos, which have the same names; the bootstrap is the same at every call."""
+    return {name: _estimate(*_ratios(photos, name)) for name in (photos[0] if photos else ())}
+
+
+def difference(photos: Sequence[Statistics], others: Sequence[Statistics]) -> dict[str, Estimate]:
+    """Estimate by how much measures that both have differ, from the same resampled photos in one order."""
+    found = {}
+    for name in photos[0] if photos else ():
+        if name in others[0]:
+            (ours, resampled_ours), (theirs, resampled_theirs) = _ratios(photos, name), _ratios(others, name)
+            found[name] = _estimate(ours - theirs, resampled_ours - resampled_theirs)
+    return found
+
+
+def mean_estimate(values: NDArray[np.floating]) -> Estimate:
+    """Estimate the mean of one number per photo as :func:`estimate` does; nan without photos."""
+    found = estimate([{"mean": Term(float(value))} for value in values])
+    return found.get("mean", Estimate(math.nan, math.nan))
+
+
+@cache
+def resampled(n: int) -> Doubles:
+    """Return how often each resample of the bootstrap draws each of n photos, (resamples, n)."""
+    rng = np.random.default_rng(0)
+    counts = [np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(_RESAMPLES)]
+    return np.stack(counts).astype(np.float64)
+
+
+def _ratios(photos: Sequence[Statistics], name: str) -> tuple[float, Doubles]:
+    """Return a measure of all photos and of each resample; nan where weights are 0, or of a single photo."""
+    table = np.array([photo[name] for photo in photos])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value, weight = table.sum(axis=0)
+        values, weights = (resampled(len(table)) @ table).T
+        resamples = values / weights if len(table) > 1 else np.full_like(values, np.nan)
+        return float(value / weight), resamples
+
+
+def _estimate(mean: float, resamples: Doubles) -> Estimate:
+    return Estimate(mean, float(resamples.std(ddof=1)) if np.isfinite(resamples).all() else math.nan)
 
 
 def picture_statistics(pictures: Doubles | Floats, truth: Doubles) -> Statistics:
@@ -119,15 +186,9 @@ def _without_mean(ab: Doubles) -> Doubles:
 class Tinted:
     """The control that any measure must survive: samples of one photo that are one colorization, tinted.
 
-    The colours at temperature 0 with one Gaussian tint a sample, the same everywhere in the photo, differ
-    from each other in nothing that has to do with its objects. What they reach in a measure, spread alone
-    reaches. They cost no pass through the network beyond the sample at temperature 0.
-
-    Args:
-        photo: the photo.
-        center: ab (2, r, r) at temperature 0, as it leaves the flow.
-        samples: number of samples.
-        seed: seed of the tints, which differ in nothing but scale for other deviations.
+    The colours at temperature 0, ``center`` (2, r, r), with one Gaussian tint a sample, the same everywhere
+    in the photo, differ from each other in nothing that has to do with its objects. What they reach in a
+    measure, spread alone reaches. They cost no pass through the network beyond the sample at temperature 0.
     """
 
     def __init__(self, photo: Square, center: Floats, samples: int, seed: int) -> None:
@@ -160,11 +221,7 @@ class Tinted:
 
 
 def best(photos: Mapping[float, Sequence[Statistics]]) -> tuple[list[Statistics], dict[str, float]]:
-    """Choose the deviation that is best for each measure, from statistics of each photo by deviation.
-
-    Returns:
-        statistics of each photo, of each measure at its own deviation, and these deviations by measure.
-    """
+    """Choose the best deviation for each measure; return each photo's statistics at it, and it by measure."""
     estimates = {sigma: estimate(found) for sigma, found in photos.items()}
     sigmas = {
         name: min(estimates, key=lambda sigma: _shortfall(name, estimates[sigma][name].mean))

@@ -36,10 +36,8 @@ class Square(NamedTuple):
 def read_square(source: Source, read: Callable[[Source], NDArray[Any]]) -> Square:
     """Read a photo, resize its shorter side to 256 px and crop the centre.
 
-    Resizing takes area means where it shrinks, and is bilinear where it enlarges.
-
-    Raises:
-        DataError: it cannot be decoded, or is too narrow.
+    Resizing takes area means where it shrinks, and is bilinear where it enlarges. DataError if the photo
+    cannot be decoded, or is too narrow.
     """
     image = read(source)
     height, width = image.shape[:2]

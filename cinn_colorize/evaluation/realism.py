@@ -15,42 +15,42 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import Source
+from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.errors import DataError
-from cinn_colorize.evaluation.bootstrap import Estimate, mean_estimate, resampled
-from cinn_colorize.evaluation.given import malformed, names_none, read_column
+from cinn_colorize.evaluation.metrics import Estimate, mean_estimate, resampled
 from cinn_colorize.evaluation.photos import Doubles, Square, read_square
+from cinn_colorize.evaluation.table import malformed, names_none, read_column
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.color import Floats
-from cinn_colorize.models.conditioning import backbone, pretrained
+from cinn_colorize.models.conditioning import backbone
 
 Progress = Callable[[int, int], None]
 
 
-class Measure(Protocol):
+class Measure:
     """A measure of pictures: computed photo by photo, then estimated over all."""
 
     name: str
 
     def of(self, pictures: Doubles, photo: Square, source: Source) -> Floats:
         """Compute what the estimate needs of a photo, from its pictures (n, 3, 256, 256), RGB in [0, 1]."""
+        raise NotImplementedError
 
     def estimate(self, found: Sequence[Floats]) -> Estimate:
-        """Estimate the measure from what :meth:`of` returned for each photo."""
+        """Estimate the measure from what :meth:`of` returned for each photo, here by its mean."""
+        return mean_estimate(np.concatenate(found))
 
 
 class _Lite0:
     """EfficientNet-Lite0 on pictures in RGB at 256 px, which it sees as 2 RGB - 1."""
 
     def __init__(self, device: torch.device) -> None:
-        state = pretrained.LITE0.state()
+        state = backbone.PRETRAINED_LITE0.state()
         network = backbone.EfficientNetLite(backbone.LITE0)
         network.load_pretrained(state)
         self._network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -59,12 +59,10 @@ class _Lite0:
 
     @torch.inference_mode()
     def penultimate(self, pictures: Doubles) -> Floats:
-        """Map pictures (n, 3, 256, 256) in [0, 1] to features (n, 1280)."""
         return self._each(pictures, self._classifier.penultimate)
 
     @torch.inference_mode()
     def logits(self, pictures: Doubles) -> Floats:
-        """Map pictures (n, 3, 256, 256) in [0, 1] to logits (n, 1000)."""
         return self._each(pictures, self._classifier)
 
     def _each(self, pictures: Doubles, last: Callable[[Tensor], Tensor]) -> Floats:
@@ -74,11 +72,10 @@ class _Lite0:
         return torch.cat([last(self._network(one)[32]) for one in channels_last]).cpu().numpy()
 
 
-class KidLite0:
+class KidLite0(Measure):
     """``kid_lite0``; ``progress`` is called after each reference photo with the number done and the total.
 
-    Raises:
-        DataError: a photo cannot be read, there is only one, or the package with the weights is missing.
+    DataError if a photo cannot be read, there is only one, or the package with the weights is missing.
     """
 
     name = "kid_lite0"
@@ -90,11 +87,9 @@ class KidLite0:
         )
 
     def of(self, pictures: Doubles, photo: Square, source: Source) -> Floats:
-        """Return the features of the pictures, (n, 1280)."""
         return self._network.penultimate(pictures)
 
     def estimate(self, found: Sequence[Floats]) -> Estimate:
-        """See :func:`kernel_distance`."""
         return kernel_distance(found, self._reference)
 
 
@@ -135,13 +130,8 @@ def _kernel(x: Floats | Doubles, y: Doubles) -> Doubles:
     return np.asarray((x.astype(np.float64) @ y.T / x.shape[1] + 1) ** 3)
 
 
-class Fid:
-    """``fid``; without a standard error, since resampled photos would be closer to each other.
-
-    Raises:
-        DataError: a photo cannot be read, there is only one, torch-fidelity is missing, or the weights cannot
-            be downloaded.
-    """
+class Fid(Measure):
+    """``fid``; without a standard error, since resampled photos would be closer to each other."""
 
     name = "fid"
 
@@ -154,11 +144,9 @@ class Fid:
         self._reference = self._statistics(found)
 
     def of(self, pictures: Doubles, photo: Square, source: Source) -> Floats:
-        """Return the features of the first picture, (1, 2048)."""
         return self._features(pictures[:1])
 
     def estimate(self, found: Sequence[Floats]) -> Estimate:
-        """Compute the distance to the reference photos; nan for a single photo."""
         if len(found) < 2:
             return Estimate(float("nan"), float("nan"))
         metric = _package("torch_fidelity.metric_fid", "fid")
@@ -177,7 +165,7 @@ class Fid:
         return {"mu": features.mean(axis=0), "sigma": np.cov(features, rowvar=False)}
 
 
-class StLpips:
+class StLpips(Measure):
     """``st_lpips``; DataError if the package is missing."""
 
     name = "st_lpips"
@@ -189,19 +177,14 @@ class StLpips:
 
     @torch.inference_mode()
     def of(self, pictures: Doubles, photo: Square, source: Source) -> Floats:
-        """Return the distance of the first picture to the photo, (1,)."""
         picture, truth = (
             torch.from_numpy(a)[None].float().to(self._device) for a in (pictures[0], photo.rgb)
         )
         distance: Tensor = self._network(picture, truth, normalize=True)
         return distance.flatten().cpu().numpy()
 
-    def estimate(self, found: Sequence[Floats]) -> Estimate:
-        """Average over photos."""
-        return mean_estimate(np.concatenate(found))
 
-
-class Top5:
+class Top5(Measure):
     """``top5_lite0`` and ``top5_vgg16``, of the photos in ``labels``; DataError if there are no weights."""
 
     def __init__(self, classifier: str, labels: Mapping[Source, int], device: torch.device) -> None:
@@ -209,25 +192,17 @@ class Top5:
         self._logits = _Lite0(device).logits if classifier == "lite0" else _vgg16(device)
 
     def of(self, pictures: Doubles, photo: Square, source: Source) -> Floats:
-        """Return 100 or 0 for the first picture, (1,), or (0,) if the class is unknown."""
         if source not in self._labels:
             return np.empty(0, np.float32)
         likeliest = np.argsort(self._logits(pictures[:1])[0])[-5:]
         return np.full(1, 100 * (self._labels[source] in likeliest), np.float32)
-
-    def estimate(self, found: Sequence[Floats]) -> Estimate:
-        """Average over photos whose class is known."""
-        return mean_estimate(np.concatenate(found))
 
 
 def read_labels(path: Path, photos: Sequence[Source], root: Path) -> dict[Source, int]:
     """Read ImageNet classes of photos in a zip or folder; those that the table does not name have none.
 
     The table is tab-separated with the columns ``entry``, a photo's name in ``root``, and ``class``, from 0
-    to 999; others are ignored.
-
-    Raises:
-        DataError: the table cannot be read, is malformed, or names none of the photos.
+    to 999; others are ignored. DataError if it cannot be read, is malformed, or names none of the photos.
     """
     content = "a number"
     try:

@@ -1,22 +1,30 @@
-"""The result of an evaluation, as JSON for programs and as tables for people."""
+"""Results of an evaluation, as JSON for programs and as tables for people, and what they are compared by.
+
+These are earlier results, and tables of what photos show.
+"""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
-from cinn_colorize.evaluation.bootstrap import Estimate, Statistics, difference, estimate
-from cinn_colorize.evaluation.given import DrawnBy, Earlier, Subsets
-from cinn_colorize.files.messages import counted
+from cinn_colorize.errors import DataError
+from cinn_colorize.evaluation.metrics import Estimate, Statistics, Term, difference, estimate
+from cinn_colorize.files.limits import read_table
+from cinn_colorize.files.messages import counted, printable_name
 from cinn_colorize.latents.levels import PerLevel, short_levels
 
 Measures = Mapping[str, Estimate]
+Subsets = Mapping[str, frozenset[str]]  # names of photos, by what these show
 
 TINT, BEST_TINT, GRAY, TRUTH = "tint", "tint*", "gray", "truth"
-_MODEL = "model"
+_MODEL, _COMPARED = "model", (TINT, BEST_TINT, GRAY)  # rows of earlier results
 _DIGITS = {"kid_lite0": 5, "st_lpips": 4}  # after the point, where 3 are not enough
 _SIGNIFICANT = 7  # digits of a photo's numbers in JSON
 # Columns of the second and the third table; the first has all others.
@@ -29,18 +37,42 @@ _LEGEND = {
 
 
 @dataclass(frozen=True)
-class Row:
-    """Measures of a model, or of what it is compared with.
+class DrawnBy:
+    """The network that drew the samples of an evaluation; ``weights`` is their SHA-256."""
 
-    Attributes:
-        measures: estimates by name.
-        photos: statistics of each photo.
-        sigmas: standard deviation of the tints by measure, of ``tint*``.
-    """
+    model: str
+    weights: str
+    guidance: float
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Self:
+        """Return what ``evaluate --json`` wrote as ``network``; KeyError or ValueError if it is not that."""
+        return cls(str(found["model"]), str(found["weights"]), float(found["guidance"]))
+
+    def __str__(self) -> str:
+        guided = f", guidance {self.guidance:g}" if self.guidance else ""
+        return f"{self.model}, weights {self.weights[:8]}{guided}"
+
+
+class Earlier(NamedTuple):
+    """An earlier evaluation."""
+
+    name: str  # of its file, for people
+    rows: Mapping[str, Mapping[str, Statistics]]  # of each photo by its name, by label of the row
+    network: DrawnBy | None  # None in results of versions that did not say so
+
+    @property
+    def photos(self) -> Collection[str]:
+        return next(iter(self.rows.values())).keys()
+
+
+@dataclass(frozen=True)
+class Row:
+    """Measures of a model, or of what it is compared with."""
 
     measures: Measures
     photos: tuple[Statistics, ...]
-    sigmas: Mapping[str, float] = field(default_factory=dict)
+    sigmas: Mapping[str, float] = field(default_factory=dict)  # deviation of the tints by measure, of tint*
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,28 +85,17 @@ class ModelRow(Row):
 
 @dataclass(frozen=True)
 class Report:
-    """Measures of a model, beside those of tints, of a gray photo and of the photo itself.
+    """Measures of a model, beside those of tints, of a gray photo and of the photo itself."""
 
-    Attributes:
-        names: names of the photos measured.
-        samples: number of samples per photo.
-        model: one row per temperature.
-        references: rows by name: ``tint`` and ``tint*``, the control of
-            :mod:`cinn_colorize.evaluation.metrics`; ``gray``; ``truth``, the photo's own ab at 64 px.
-        failures: a line for each photo that could not be read.
-        network: what drew the samples; None if unknown.
-    """
-
-    names: tuple[str, ...]
-    samples: int
-    model: tuple[ModelRow, ...]
-    references: Mapping[str, Row]
-    failures: tuple[str, ...] = ()
-    network: DrawnBy | None = None
+    names: tuple[str, ...]  # of the photos measured
+    samples: int  # per photo
+    model: tuple[ModelRow, ...]  # one row per temperature
+    references: Mapping[str, Row]  # tint, tint*, gray, and truth, the photo's own ab at 64 px
+    failures: tuple[str, ...] = ()  # a line for each photo that could not be read
+    network: DrawnBy | None = None  # what drew the samples; None if unknown
 
     @property
     def photos(self) -> int:
-        """Number of photos measured."""
         return len(self.names)
 
     def to_json(self, earlier: Earlier | None = None, subsets: Subsets | None = None) -> str:
@@ -152,7 +173,6 @@ class Report:
         return found
 
     def _within(self, row: Row, photos: frozenset[str]) -> Row:
-        """Return a row of some of the photos."""
         some = [found for name, found in zip(self.names, row.photos, strict=True) if name in photos]
         return Row(estimate(some), tuple(some))
 
@@ -166,7 +186,6 @@ class Report:
             yield label, difference([ours[name] for name in both], [theirs[name] for name in both])
 
     def _both(self, earlier: Earlier) -> list[str]:
-        """Return the names of the photos in both evaluations."""
         return [name for name in self.names if name in earlier.photos]
 
 
@@ -200,7 +219,7 @@ def _cell(name: str, row: Row) -> str:
 
 def _as_objects(measures: Measures, sigmas: Mapping[str, float] | None = None) -> dict[str, Any]:
     return {
-        name: {"mean": _number(m.mean), "se": _number(m.se)}
+        name: {"mean": _json_number(m.mean), "se": _json_number(m.se)}
         | ({"sigma": sigmas[name]} if sigmas and name in sigmas else {})
         for name, m in measures.items()
     }
@@ -210,12 +229,115 @@ def _by_photo(photos: Sequence[Statistics]) -> dict[str, dict[str, list[float | 
     found = {}
     for name in photos[0]:
         terms = [photo[name] for photo in photos]
-        found[name] = {"values": [_number(term.value) for term in terms]}
+        found[name] = {"values": [_json_number(term.value) for term in terms]}
         if any(term.weight != 1 for term in terms):
-            found[name]["weights"] = [_number(term.weight) for term in terms]
+            found[name]["weights"] = [_json_number(term.weight) for term in terms]
     return found
 
 
-def _number(value: float) -> float | None:
+def _json_number(value: float) -> float | None:
     # JSON has no other numbers.
     return float(f"{value:.{_SIGNIFICANT}g}") if math.isfinite(value) else None
+
+
+def read_earlier(path: Path, photos: Sequence[str], samples: int) -> Earlier:
+    """Read what ``evaluate --json`` printed, to compare it with these photos and this number of samples.
+
+    DataError if the file cannot be read, is something else, was made with another number of samples, or has
+    none of the photos.
+    """
+    name = printable_name(path)
+    try:
+        content = read_table(path)
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read ({error.strerror})") from error
+    try:
+        found = json.loads(content.decode("utf-8"))
+        evaluations = found if isinstance(found, list) else [found]
+        made_with = {int(evaluation["samples"]) for evaluation in evaluations}
+        rows = {}
+        for evaluation in evaluations:
+            label = "model"
+            if len(evaluations) > 1:
+                label = f"T = {short_levels(_temperature(evaluation['temperature']))}"
+            rows[label] = statistics_by_name(evaluation["per_photo"], "model")
+        first = evaluations[0]["per_photo"]
+        rows |= {label: statistics_by_name(first, label) for label in _COMPARED if label in first}
+        network = evaluations[0].get("network")
+        drawn_by = DrawnBy.from_json(network) if network else None
+    except (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise DataError(
+            f"{name}: not a result with values of each photo; make it with evaluate --json"
+        ) from error
+    if made_with != {samples}:
+        raise DataError(f"{name}: made with --samples {min(made_with)}; choose the same number")
+    earlier = Earlier(name, rows, drawn_by)
+    if not set(photos) & set(earlier.photos):
+        raise DataError(f"{name}: has none of the {len(photos)} photos, such as {photos[0]}")
+    return earlier
+
+
+def statistics_by_name(per_photo: Any, row: str) -> dict[str, Statistics]:
+    """Return each photo's statistics in a row of ``per_photo``; KeyError or ValueError if it is malformed."""
+    names = [str(name) for name in per_photo["names"]]
+    terms: dict[str, list[Term]] = {}
+    for measure, found in per_photo[row].items():
+        weights = found.get("weights", [1.0] * len(names))
+        terms[measure] = [
+            Term(_float(value), _float(weight))
+            for value, weight in zip(found["values"], weights, strict=True)
+        ]
+    photos = [dict(zip(terms, of_photo, strict=True)) for of_photo in zip(*terms.values(), strict=True)]
+    return dict(zip(names, photos, strict=True))
+
+
+def _float(value: Any) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _temperature(value: Any) -> Any:
+    return {int(level): float(t) for level, t in value.items()} if isinstance(value, dict) else float(value)
+
+
+def read_subsets(path: Path, photos: Sequence[str]) -> Subsets:
+    """Read which of the photos measured, given by name, show what, by words in their order.
+
+    The table has the columns ``entry``, a photo's name in its zip or folder, and ``shows``, words separated
+    by commas; others are ignored. DataError if it cannot be read, is malformed, or has a word for none of the
+    photos.
+    """
+    shows = read_column(path, "shows", "words separated by commas")
+    subsets: dict[str, set[str]] = {}
+    for photo in photos:
+        for word in filter(None, (part.strip() for part in shows.get(photo, "").split(","))):
+            subsets.setdefault(word, set()).add(photo)
+    if not shows.keys() & set(photos):
+        raise names_none(path, photos)
+    if not subsets:
+        raise DataError(f"{printable_name(path)}: has a word for none of the {len(photos)} photos")
+    return {word: frozenset(subsets[word]) for word in sorted(subsets)}
+
+
+def read_column(path: Path, column: str, content: str) -> dict[str, str]:
+    """Read a column of a table by ``entry``; a DataError says what ``content`` it must have."""
+    try:
+        table = io.StringIO(read_table(path).decode("utf-8"), newline="")
+        rows = [(row["entry"], row[column]) for row in csv.DictReader(table, delimiter="\t")]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{printable_name(path)}: cannot be read ({error})") from error
+    except KeyError as error:
+        raise malformed(path, column, content) from error
+    if any(value is None for _, value in rows):  # a short line
+        raise malformed(path, column, content)
+    return dict(rows)
+
+
+def malformed(path: Path, column: str, content: str) -> DataError:
+    """Return the error of a table without the columns that it requires."""
+    required = f"it requires the columns entry and {column}, {content}"
+    return DataError(f"{printable_name(path)}: not such a table; {required}")
+
+
+def names_none(path: Path, photos: Sequence[str]) -> DataError:
+    """Return the error of a table that does not know any of the photos."""
+    return DataError(f"{printable_name(path)}: names none of the {len(photos)} photos, such as {photos[0]}")

@@ -41,7 +41,6 @@ class CausalBlock(nn.Module):
             nn.init.zeros_(last.bias)
 
     def forward(self, h: Tensor) -> Tensor:
-        """Transform tokens (N, T, channels)."""
         q, k, v = self.projected(h)
         # On a CPU, the gradient of torch's own attention takes three times as long for so few tokens.
         later = torch.ones(q.shape[2], q.shape[2], dtype=torch.bool, device=q.device).triu(1)
@@ -76,17 +75,10 @@ class Guidance(NamedTuple):
 class AutoregressivePass(Transform["Tensor | Guidance"]):
     """z_t = (x_t - m_t) exp(-s_t): s_t and m_t follow from x_1, ..., x_(t-1) and the condition.
 
-    x_t are the values at place t of a grid, row by row. The map starts as the identity. The condition is
-    (N, width, side, side), or :class:`Guidance`.
-
-    Args:
-        channels: values at a place.
-        side: of the grid, so that there are side^2 places.
-        width: channels of the condition and of the transformer, a multiple of 32.
-        blocks: number of transformer blocks.
-        reverse: whether the last place comes first.
-        clamp: alpha of Eq. 7, which limits s.
-        bound: the transformer sees values limited to +-bound, see :class:`AffineCoupling`.
+    x_t are the ``channels`` values at place t of a grid, row by row; with ``reverse``, the last place comes
+    first. The map starts as the identity. The condition is (N, width, side, side), or :class:`Guidance`;
+    ``width``, which is that of the transformer too, is a multiple of 32. ``clamp`` is alpha of Eq. 7, which
+    limits s, and the transformer sees values within +-``bound``, see :class:`AffineCoupling`.
     """
 
     def __init__(
@@ -111,7 +103,6 @@ class AutoregressivePass(Transform["Tensor | Guidance"]):
         nn.init.zeros_(self.to_affine.bias)
 
     def forward(self, x: Tensor, condition: Tensor | Guidance) -> tuple[Tensor, Tensor]:
-        """Compute z (N, C, side, side) of x."""
         tokens, (known, weight) = self._tokens(x), self._known(condition)
         before = F.pad(tokens[:, :-1], (0, 0, 1, 0))  # the first place has none before it
         h = self.embedded(_rows(before, known)) + known
@@ -147,7 +138,6 @@ class AutoregressivePass(Transform["Tensor | Guidance"]):
         return tokens.transpose(1, 2).unflatten(2, size)
 
     def embedded(self, x: Tensor) -> Tensor:
-        """Turn values (N, T, C) into tokens (N, T, width)."""
         embedded: Tensor = self.embed(x if self.bound == math.inf else x.clamp(-self.bound, self.bound))
         return embedded
 
@@ -161,7 +151,6 @@ class AutoregressivePass(Transform["Tensor | Guidance"]):
         return (_guided(s, weight), _guided(m, weight)) if weight else (s, m)
 
     def _known(self, condition: Tensor | Guidance) -> tuple[Tensor, float]:
-        """Return what tokens hold of the condition, and the weight of guidance."""
         if isinstance(condition, Tensor):
             condition = Guidance(condition, condition, 0.0)
         parts = condition[:2] if condition.weight else condition[:1]

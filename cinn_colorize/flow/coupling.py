@@ -27,8 +27,8 @@ class AffineCoupling(Transform[Conditions | None]):
 
     Args:
         channels: channels of the input, (N, channels, H, W); the first half has ``channels // 2``.
-        subnet: ``subnet(inputs, outputs)`` makes the network of a pair (s, t): it maps a half and a condition
-            (None in an unconditional block) to s and t stacked, twice the channels of the other half.
+        subnet: ``subnet(inputs, outputs)`` makes the network that maps a half and its condition (None in an
+            unconditional block) to s and t stacked, twice the channels of the other half.
         clamp: alpha of Eq. 7; ``math.inf`` for unlimited scales.
         bound: subnetworks see their half within +-bound, so that an outlying latent does not drive them
             beyond the range they were trained on; ``math.inf`` for the paper's block.
@@ -50,7 +50,7 @@ class AffineCoupling(Transform[Conditions | None]):
         return soft_clamp(s, self.clamp), t
 
     def forward(self, u: Tensor, condition: Conditions | None = None) -> tuple[Tensor, Tensor]:
-        """Compute v by Eq. 1; ``condition`` is for subnetworks 1 and 2, None in an unconditional block."""
+        """Compute v by Eq. 1, given the conditions of subnetworks 1 and 2, None without any."""
         c1, c2 = condition or (None, None)
         u1, u2 = u.split(self.sizes, dim=1)
         s1, t1 = self.scale_shift(self.subnet1, u2, c1)
@@ -60,7 +60,6 @@ class AffineCoupling(Transform[Conditions | None]):
         return torch.cat([v1, v2], dim=1), s1.flatten(1).sum(1) + s2.flatten(1).sum(1)
 
     def inverse(self, v: Tensor, condition: Conditions | None = None) -> tuple[Tensor, Tensor]:
-        """Compute u by Eq. 2."""
         c1, c2 = condition or (None, None)
         v1, v2 = v.split(self.sizes, dim=1)
         s2, t2 = self.scale_shift(self.subnet2, v1, c2)
@@ -71,17 +70,10 @@ class AffineCoupling(Transform[Conditions | None]):
 
 
 class ConvSubnet(nn.Module):
-    """Convolutions with ReLU between them; the condition is added before the first ReLU.
+    """Two or three convolutions with ReLU between them; the condition is added before the first ReLU.
 
     This equals a first convolution over the half and a condition together (paper 3.1), but the condition's
-    part is computed once for all samples. The last convolution starts at zero (paper 3.4).
-
-    Args:
-        inputs: channels of the half seen.
-        outputs: channels of s and t together.
-        width: channels in between, and of the condition.
-        kernel: size of the kernels, odd.
-        layers: number of convolutions, 2 or 3.
+    part, of ``width`` channels, is computed once for all samples. The last one starts at zero (paper 3.4).
     """
 
     def __init__(self, inputs: int, outputs: int, width: int, kernel: int, layers: int = 3) -> None:
@@ -92,7 +84,6 @@ class ConvSubnet(nn.Module):
         _initialise([conv for conv in (self.first, self.middle, self.last) if conv is not None])
 
     def forward(self, u: Tensor, condition: Tensor | None) -> Tensor:
-        """Map a half (N, inputs, H, W), given a condition (N, width, H, W), to (N, outputs, H, W)."""
         hidden = self.first(u)
         hidden = F.relu(hidden if condition is None else hidden + condition)
         if self.middle is not None:
@@ -102,7 +93,7 @@ class ConvSubnet(nn.Module):
 
 
 class LinearSubnet(nn.Module):
-    """The same with fully connected layers, whose widths in between are ``hidden``, at least one."""
+    """The same with fully connected layers of the widths ``hidden``, given a condition (N, hidden[0])."""
 
     def __init__(self, inputs: int, outputs: int, hidden: Sequence[int]) -> None:
         super().__init__()
@@ -111,7 +102,6 @@ class LinearSubnet(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def forward(self, u: Tensor, condition: Tensor | None) -> Tensor:
-        """Map a half (N, inputs), given a condition (N, hidden[0]), to (N, outputs)."""
         h = self.layers[0](u)
         h = h if condition is None else h + condition
         for layer in self.layers[1:]:

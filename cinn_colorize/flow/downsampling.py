@@ -14,9 +14,8 @@ from cinn_colorize.flow.transform import Transform
 def haar(x: Tensor) -> tuple[Tensor, Tensor]:
     """Take one orthonormal Haar step of x, (N, C, 2h, 2w).
 
-    Returns:
-        the average, (N, C, h, w), twice the mean of each 2x2 block, and the details, (N, 3 C, h, w): all
-        horizontal, then all vertical, then all diagonal differences.
+    It returns the average, (N, C, h, w), twice the mean of each 2x2 block, and the details, (N, 3 C, h, w):
+    all horizontal, then all vertical, then all diagonal differences.
     """
     a, b = x[..., 0::2, 0::2], x[..., 0::2, 1::2]
     c, d = x[..., 1::2, 0::2], x[..., 1::2, 1::2]
@@ -48,13 +47,11 @@ class HaarDownsampling(Transform[None]):
         self.halve_details = halve_details
 
     def forward(self, x: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
-        """Map (N, C, 2h, 2w) to means and details, (N, C + 3 C, h, w), and the log-det (N,)."""
         average, details = haar(x)
         z = torch.cat([average / 2, details / 2 if self.halve_details else details], dim=1)
         return z, -self._log_det(z)
 
     def inverse(self, z: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
-        """Map (N, 4 C, h, w) back to (N, C, 2h, 2w), and the log-det (N,)."""
         channels = z.shape[1] // 4
         mean, details = z[:, :channels], z[:, channels:]
         return inverse_haar(2 * mean, 2 * details if self.halve_details else details), self._log_det(z)
@@ -72,9 +69,7 @@ class Squeeze(Transform[None]):
     """
 
     def forward(self, x: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
-        """Map (N, C, 2h, 2w) to (N, 4 C, h, w)."""
         return F.pixel_unshuffle(x, 2), x.new_zeros(len(x))
 
     def inverse(self, z: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
-        """Map (N, 4 C, h, w) back to (N, C, 2h, 2w)."""
         return F.pixel_shuffle(z, 2), z.new_zeros(len(z))

@@ -28,15 +28,8 @@ class OrthogonalMixing(Transform[None]):
     """Mix channels by a fixed orthogonal matrix: the inverse is the transpose, the log-det zero.
 
     The matrix is made anew from its seed whenever the module changes its type or device, and never stored:
-    rounding a stored one to half precision would break the round trip.
-
-    Args:
-        channels: at most :data:`MAX_CHANNELS`.
-        seed: of the matrix.
-        unmixed: number of channels, the first ones, that stay as they are.
-
-    Raises:
-        ValueError: there are too many channels.
+    rounding a stored one to half precision would break the round trip. The first ``unmixed`` channels stay as
+    they are. More than :data:`MAX_CHANNELS` are a ValueError.
     """
 
     matrix: Tensor
@@ -70,16 +63,13 @@ class OrthogonalMixing(Transform[None]):
             return mixed, x.new_zeros(len(x))
 
     def forward(self, x: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
-        """Multiply x (N, channels, ...) by the matrix; return it and a log-det of zeros."""
         return self._mix(x, self.matrix)
 
     def inverse(self, z: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
-        """Multiply by the transpose."""
         return self._mix(z, self.matrix.t())
 
 
 def _product(x: Tensor, matrix: Tensor) -> Tensor:
-    """Multiply the channels of x (N, C, ...) by a matrix (C, C)."""
     return (matrix @ x[..., None].flatten(2)).reshape(x.shape)
 
 
@@ -100,9 +90,7 @@ class Permutation(Transform[None]):
         self.register_buffer("inverse_order", order.argsort().to(device), persistent=False)
 
     def forward(self, x: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
-        """Permute the channels of x (N, channels, ...); return it and a log-det of zeros."""
         return x.index_select(1, self.order), x.new_zeros(len(x))
 
     def inverse(self, z: Tensor, condition: None = None) -> tuple[Tensor, Tensor]:
-        """Put the channels back in order."""
         return z.index_select(1, self.inverse_order), z.new_zeros(len(z))

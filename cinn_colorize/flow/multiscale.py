@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +12,15 @@ from torch import Tensor, nn
 from cinn_colorize.flow.transform import Transform
 
 BASE = 0  # names the last stage, which transforms a vector, and its latent code
-Stage = TypeVar("Stage", bound=Transform[Any])
 
 
-class MultiScaleFlow(nn.Module, Generic[Stage]):
+class MultiScaleFlow(nn.Module):
     """Apply stages one after another; after each, split off a part of the channels as latent code.
 
     The channels left after the last resolution go through one more stage as a vector (paper, Fig. 8), after
     Dinh, Sohl-Dickstein and Bengio, "Density estimation using Real NVP" (2017,
     https://arxiv.org/abs/1605.08803, 3.6). A level of the latent code is named by its resolution; that of the
-    vector is :data:`BASE`.
+    vector is :data:`BASE`. To keep more channels than there are is a ValueError.
 
     Args:
         channels: channels of x, (N, channels, r, r) at the finest r.
@@ -30,19 +29,13 @@ class MultiScaleFlow(nn.Module, Generic[Stage]):
             :data:`BASE`, of the vector, (N, channels).
         reduce: transform to half the size and four times the channels before each stage but the first; None
             if the stages end with one of their own.
-
-    Attributes:
-        latent_shapes: (C, r, r) of each level, finest first.
-
-    Raises:
-        ValueError: more channels are to go on than there are.
     """
 
     def __init__(
         self,
         channels: int,
         keep: Mapping[int, int],
-        stage: Callable[[int, int], Stage],
+        stage: Callable[[int, int], Transform[Any]],
         reduce: Transform[None] | None = None,
     ) -> None:
         super().__init__()
@@ -64,9 +57,8 @@ class MultiScaleFlow(nn.Module, Generic[Stage]):
         self.add_module(str(BASE), stage(BASE, values))
         self.latent_shapes[BASE] = (values, 1, 1)
 
-    def __getitem__(self, r: int) -> Stage:
-        """Return the stage at r."""
-        return cast(Stage, self.get_submodule(str(r)))
+    def __getitem__(self, r: int) -> Any:
+        return self.get_submodule(str(r))
 
     def forward(
         self, x: Tensor, conditions: Mapping[int, Any]
@@ -91,7 +83,7 @@ class MultiScaleFlow(nn.Module, Generic[Stage]):
     def inverse(
         self, latents: Mapping[int, Tensor], conditions: Mapping[int, Any]
     ) -> tuple[Tensor, dict[int, Tensor]]:
-        """Compute g(z; c): x, and the log-dets of g by level, (N,) each."""
+        """Compute g(z; c): x, and the log-dets of g by level."""
         x, log_det = self[BASE].inverse(latents[BASE].flatten(1), conditions[BASE])
         x, level, log_dets = x.unflatten(1, self._last), BASE, {BASE: log_det}
         for r in reversed(self.keep):

@@ -63,7 +63,7 @@ class Latent:
     def __repr__(self) -> str:
         return f"<Latent of {counted(len(self), 'sample')}, levels {', '.join(map(str, self.levels))}>"
 
-    def __getitem__(self, index: int | np.integer[Any] | slice) -> Latent:
+    def __getitem__(self, index: int | np.integer[Any] | slice | list[int]) -> Latent:
         """Return some of the samples, or one; an IndexError if there is none."""
         if isinstance(index, int | np.integer):
             i = range(len(self))[index]

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import Source
+from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.engines.pytorch import choose_device, placed
 from cinn_colorize.errors import DataError, WeightsError
 from cinn_colorize.files.messages import printable_name

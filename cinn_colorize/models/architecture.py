@@ -21,11 +21,8 @@ def read(kind: type[T], values: Any) -> T:
 
     It is a dataclass of numbers, of tuples of them, of other such dataclasses, and of mappings by resolution,
     which become sorted, finest first. Integers have the bounds of their annotation, :data:`Depth` or
-    :data:`Width`; values that are left out have their defaults.
-
-    Raises:
-        TypeError: a key is unknown or missing.
-        ValueError: a value is of another type, or out of its bounds.
+    :data:`Width`; values that are left out have their defaults. TypeError if a key is unknown or missing,
+    ValueError if a value is of another type or out of its bounds.
     """
     result: T = _read(kind, values, kind.__name__)
     return result

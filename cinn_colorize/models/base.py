@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from collections.abc import Sequence as List
 from contextlib import contextmanager
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from cinn_colorize.flow.multiscale import MultiScaleFlow
+from cinn_colorize.flow.sequence import Sequence
+from cinn_colorize.flow.transform import Transform
 from cinn_colorize.models.architecture import read
 
 T = TypeVar("T")
+Parts = tuple[Tensor, ...]  # the condition's part of the first layer of each subnetwork
 _limiting = threading.RLock()
-
-
-class Condition(Protocol):
-    """What a model computes once from its condition, in whatever form."""
-
-    def expand(self, n: int) -> Any:
-        """Return views of a single condition (N = 1) for n samples."""
 
 
 def expanded(condition: T, n: int) -> T:
@@ -31,7 +29,7 @@ def expanded(condition: T, n: int) -> T:
     return views
 
 
-def joined(conditions: Sequence[T]) -> T:
+def joined(conditions: List[T]) -> T:
     """Return the condition of n samples of n single ones; views if all are the same."""
     first, *others = conditions
     if all(other is first for other in others):
@@ -50,8 +48,6 @@ class ConditionalFlow(nn.Module):
     A model is a subclass with an entry in :mod:`cinn_colorize.models.registry` under its ``name``.
 
     Attributes:
-        name: name of the model in the registry and in weights files.
-        config_class: class of ``config``.
         config: the architecture, a frozen dataclass that survives JSON.
         latent_shapes: (C, r, r) of each level of the latent code, by resolution, finest first, 0 last.
         coarse_size: side s of the coarse x that :meth:`begin` computes; None if there is no such part.
@@ -77,11 +73,7 @@ class ConditionalFlow(nn.Module):
         raise NotImplementedError
 
     def guided(self, condition: Any, weight: float) -> Any:
-        """Return a condition that is followed more closely than the data do, by a weight of guidance.
-
-        Raises:
-            ValueError: the model cannot be guided.
-        """
+        """Return a condition that is followed more closely than the data do, by a weight; or a ValueError."""
         if weight:
             raise ValueError(f"these weights of {self.name} cannot be guided; guidance must be 0")
         return condition
@@ -97,9 +89,8 @@ class ConditionalFlow(nn.Module):
     def begin(self, latents: Mapping[int, Tensor], condition: Any) -> tuple[Tensor, ...]:
         """Compute the sequential part of g, which takes hardly longer for several samples than for one.
 
-        Returns:
-            x averaged to ``coarse_size``, (N, C, s, s), and the log-det (N,) for :meth:`finish`; nothing if g
-            has no such part.
+        It is x averaged to ``coarse_size``, (N, C, s, s), and the log-det (N,) for :meth:`finish`; nothing if
+        g has no such part.
         """
         return ()
 
@@ -118,6 +109,42 @@ class PhotoFlow(ConditionalFlow):
 
     ``condition`` expects L* of the registry's ``luminance_size``.
     """
+
+
+class StageConditions(NamedTuple):
+    """The condition's part of the first layers of all subnetworks, by stage."""
+
+    parts: dict[int, Parts]
+
+
+class Stage(Transform[Parts]):
+    """Coupling blocks at one resolution with their heads, whose outputs are the condition."""
+
+    flow: Sequence  # coupling blocks and the maps between them
+
+    def prepare(self, features: Tensor) -> Parts:
+        """Compute the condition from features of the photo, (N, C, H, W), or (N, C) for the vector."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, condition: Parts) -> tuple[Tensor, Tensor]:
+        return self.flow(x, self.flow.coupling_conditions(condition))
+
+    def inverse(self, z: Tensor, condition: Parts) -> tuple[Tensor, Tensor]:
+        return self.flow.inverse(z, self.flow.coupling_conditions(condition))
+
+
+class StagedFlow(PhotoFlow):
+    """A flow between x, (N, 2, 64, 64), and the latents of its stages' levels."""
+
+    stages: MultiScaleFlow
+
+    def forward(self, x: Tensor, condition: StageConditions) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+        return self.stages(x, condition.parts)
+
+    def inverse(
+        self, latents: Mapping[int, Tensor], condition: StageConditions
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        return self.stages.inverse(latents, condition.parts)
 
 
 def _unlock() -> None:

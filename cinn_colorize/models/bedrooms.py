@@ -16,23 +16,16 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinn_colorize.flow import (
-    BASE,
-    AffineCoupling,
-    ConvSubnet,
-    HaarDownsampling,
-    LinearSubnet,
-    MultiScaleFlow,
-    OrthogonalMixing,
-    Permutation,
-    Sequence,
-    Squeeze,
-    Transform,
-)
+from cinn_colorize.flow.coupling import AffineCoupling, ConvSubnet, LinearSubnet
+from cinn_colorize.flow.downsampling import HaarDownsampling, Squeeze
+from cinn_colorize.flow.mixing import OrthogonalMixing, Permutation
+from cinn_colorize.flow.multiscale import BASE, MultiScaleFlow
+from cinn_colorize.flow.sequence import Sequence
+from cinn_colorize.flow.transform import Transform
 from cinn_colorize.models.architecture import Depth, Width
+from cinn_colorize.models.base import Parts, Stage, StageConditions, StagedFlow
 from cinn_colorize.models.conditioning.layers import conv
 from cinn_colorize.models.conditioning.pyramid import LuminancePyramid
-from cinn_colorize.models.stage import Parts, Stage, StageConditions, StagedFlow
 
 SIZE = 64  # of L and of ab
 
@@ -118,7 +111,6 @@ class BedroomsStage(Stage):
         self.flow, self.heads = Sequence(maps), nn.ModuleList(heads)
 
     def prepare(self, features: Tensor) -> Parts:
-        """Compute the outputs of the heads, one tensor per subnetwork."""
         return tuple(part for head in self.heads for part in head(features).chunk(2, dim=1))
 
 

@@ -16,22 +16,15 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
-from cinn_colorize.flow import (
-    BASE,
-    AffineCoupling,
-    ConvSubnet,
-    HaarDownsampling,
-    LinearSubnet,
-    MultiScaleFlow,
-    OrthogonalMixing,
-    Permutation,
-    Sequence,
-    Squeeze,
-    Transform,
-)
+from cinn_colorize.flow.coupling import AffineCoupling, ConvSubnet, LinearSubnet
+from cinn_colorize.flow.downsampling import HaarDownsampling, Squeeze
+from cinn_colorize.flow.mixing import OrthogonalMixing, Permutation
+from cinn_colorize.flow.multiscale import BASE, MultiScaleFlow
+from cinn_colorize.flow.sequence import Sequence
+from cinn_colorize.flow.transform import Transform
 from cinn_colorize.models.architecture import Depth, Width
+from cinn_colorize.models.base import Parts, Stage, StageConditions, StagedFlow
 from cinn_colorize.models.conditioning.vgg import WIDTHS, VggNetwork, vgg_head
-from cinn_colorize.models.stage import Parts, Stage, StageConditions, StagedFlow
 
 SIZE = 64  # of ab and of the features
 Coupling = Callable[[int, Callable[[int, int], nn.Module]], AffineCoupling]  # of channels and subnetworks
@@ -117,7 +110,7 @@ PRESETS = {
 
 
 class ImagenetVggStage(Stage):
-    """Coupling blocks at resolution r, 0 for the fully connected ones, their heads, and the reduction after.
+    """Coupling blocks at resolution r, 0 for the vector, with their heads, and the reduction after them.
 
     ``channels`` are those of the input, ``features`` those of the conditioning network.
     """
@@ -185,10 +178,7 @@ def _vector_maps(
 
 
 class ImagenetVgg(StagedFlow):
-    """The flow between x = ab / chroma_scale and latents at 16, 8 and 4 px and of a vector, level 0.
-
-    A config that names an unknown reduction is a KeyError.
-    """
+    """The flow between x and latents at 16, 8, 4 px and of a vector; KeyError for an unknown reduction."""
 
     name = "imagenet-vgg"
     config_class = ImagenetVggConfig
@@ -213,6 +203,5 @@ class ImagenetVgg(StagedFlow):
         return self
 
     def condition(self, c: Tensor) -> StageConditions:
-        """Compute once per photo what all its samples share, of L* (N, 1, 256, 256)."""
         features = self.network(c / 50 - 1)
         return StageConditions({r: self.stages[r].prepare(features) for r in self.config.stages})

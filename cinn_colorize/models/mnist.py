@@ -10,15 +10,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinn_colorize.flow import AffineCoupling, LinearSubnet, Permutation, Sequence, Transform
+from cinn_colorize.flow.coupling import AffineCoupling, LinearSubnet
+from cinn_colorize.flow.mixing import Permutation
+from cinn_colorize.flow.sequence import Sequence
+from cinn_colorize.flow.transform import Transform
 from cinn_colorize.models.architecture import Depth, Width
-from cinn_colorize.models.base import ConditionalFlow, expanded
+from cinn_colorize.models.base import ConditionalFlow, Parts
 
 DIGITS = 10
 SIZE = 28  # pixels of a digit's side
@@ -45,29 +48,14 @@ class MnistConfig:
         return cls(hidden=(512, 512, 512), clamp=1.5, bound=math.inf)
 
 
-class Label(NamedTuple):
-    """The condition of digits: the one-hot vectors' part of the first layer of each subnetwork."""
-
-    parts: tuple[Tensor, ...]  # (N, hidden[0]) each
-
-    def expand(self, n: int) -> Label:
-        """Return views of the condition of one digit (N = 1) for n samples."""
-        return expanded(self, n)
-
-
 class Mnist(ConditionalFlow):
-    """The flow between images x in [0, 1], (N, 1, 28, 28), and their latents, (N, 784, 1, 1).
-
-    Attributes:
-        centre: mean latent code of MNIST's test digits, (784,), stored with the weights.
-        axes: their principal components times their standard deviations, (4, 784).
-    """
+    """The flow between images x in [0, 1], (N, 1, 28, 28), and their latents, (N, 784, 1, 1)."""
 
     name = "mnist"
     config_class = MnistConfig
     config: MnistConfig
-    centre: Tensor
-    axes: Tensor
+    centre: Tensor  # mean latent code of MNIST's test digits, (784,), stored with the weights
+    axes: Tensor  # their principal components times their standard deviations, (4, 784)
 
     def __init__(self, config: MnistConfig) -> None:
         super().__init__(config)
@@ -86,22 +74,18 @@ class Mnist(ConditionalFlow):
         self.register_buffer("axes", torch.zeros(AXES, pixels))
         self.log_scale = -pixels * math.log(config.deviation)  # log-det of the normalisation
 
-    def condition(self, c: Tensor) -> Label:
-        """Compute once what all samples of digits c, integers (N,), share."""
+    def condition(self, c: Tensor) -> Parts:
+        """Compute, of digits c, integers (N,), the part of the first layer of each subnetwork."""
         one_hot = F.one_hot(c, DIGITS).to(self.label.weight.dtype)
-        return Label(self.label(one_hot).split(self.config.hidden[0], dim=1))
+        parts: Parts = self.label(one_hot).split(self.config.hidden[0], dim=1)
+        return parts
 
-    def forward(self, x: Tensor, condition: Label) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-        """Compute f(x; c), see :meth:`ConditionalFlow.forward`."""
+    def forward(self, x: Tensor, condition: Parts) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         u = (x.flatten(1) - self.config.mean) / self.config.deviation
-        z, log_det = self.flow(u, self._conditions(condition))
+        z, log_det = self.flow(u, self.flow.coupling_conditions(condition))
         return {LEVEL: z[..., None, None]}, {LEVEL: log_det + self.log_scale}
 
-    def inverse(self, latents: Mapping[int, Tensor], condition: Label) -> tuple[Tensor, dict[int, Tensor]]:
-        """Compute g(z; c): x (N, 1, 28, 28), not limited to [0, 1], and the log-dets of g."""
-        u, log_det = self.flow.inverse(latents[LEVEL].flatten(1), self._conditions(condition))
+    def inverse(self, latents: Mapping[int, Tensor], condition: Parts) -> tuple[Tensor, dict[int, Tensor]]:
+        u, log_det = self.flow.inverse(latents[LEVEL].flatten(1), self.flow.coupling_conditions(condition))
         x = u.unflatten(1, (1, SIZE, SIZE)) * self.config.deviation + self.config.mean
         return x, {LEVEL: log_det - self.log_scale}
-
-    def _conditions(self, condition: Label) -> list[Any]:
-        return self.flow.coupling_conditions(zip(condition.parts[::2], condition.parts[1::2], strict=True))

@@ -20,39 +20,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinn_colorize.flow import (
-    AffineCoupling,
-    AutoregressivePass,
+from cinn_colorize.flow.autoregressive import AutoregressivePass, Guidance
+from cinn_colorize.flow.coupling import AffineCoupling, ConvSubnet
+from cinn_colorize.flow.details import (
     BoundedDetails,
     BoundedMean,
-    ConvSubnet,
-    Guidance,
     GuidedMean,
     GuidedShift,
-    HaarDownsampling,
     Interval,
     LeakyClamp,
-    OrthogonalMixing,
-    Sequence,
     SinhMap,
-    Squeeze,
-    Transform,
-    haar,
 )
-from cinn_colorize.models.base import PhotoFlow, expanded
-from cinn_colorize.models.conditioning import (
-    ChromaBounds,
-    EfficientNetLite2,
-    FeaturePyramid,
-    LevelHead,
-    LuminancePyramid,
-    gray_input,
-)
+from cinn_colorize.flow.downsampling import HaarDownsampling, Squeeze, haar
+from cinn_colorize.flow.mixing import OrthogonalMixing
+from cinn_colorize.flow.sequence import Sequence
+from cinn_colorize.flow.transform import Transform
+from cinn_colorize.models.base import PhotoFlow
+from cinn_colorize.models.conditioning.backbone import EfficientNetLite2, gray_input
+from cinn_colorize.models.conditioning.gamut import ChromaBounds
 from cinn_colorize.models.conditioning.layers import conv
-from cinn_colorize.models.natural_config import COARSE as COARSE
-from cinn_colorize.models.natural_config import CoarseConfig as CoarseConfig
-from cinn_colorize.models.natural_config import LevelConfig as LevelConfig
-from cinn_colorize.models.natural_config import NaturalConfig as NaturalConfig
+from cinn_colorize.models.conditioning.pyramid import FeaturePyramid, LevelHead, LuminancePyramid
+from cinn_colorize.models.natural_config import COARSE, NaturalConfig
 
 SIDE = 256  # pixels of L
 GUIDED = slice(1, None, 2)  # passes of the coarse level that guidance acts in; docs/training-log.md has why
@@ -64,10 +52,6 @@ class Condition(NamedTuple):
     prepared: dict[int, Any]  # by level, what its head or its passes read
     luminance: dict[int, Tensor]  # by resolution, (N, 1, r, r), scaled to [-1, 1]
     gamut: dict[int, Interval]  # by resolution, bounds (N, 2, r, r) of x
-
-    def expand(self, n: int) -> Condition:
-        """Return views for n samples of the one photo inside (N = 1)."""
-        return expanded(self, n)
 
 
 class CoarseCondition(NamedTuple):
@@ -81,7 +65,7 @@ class CoarseCondition(NamedTuple):
 class CoarseLevel(nn.Module):
     """p(colours at 16 px | L, features) as an autoregressive flow over squares of 2x2 pixels.
 
-    ``features`` are the channels of the pyramid by resolution.
+    ``features`` are the channels of the pyramid by resolution, as for :class:`Level`.
     """
 
     def __init__(self, config: NaturalConfig, features: Mapping[int, int]) -> None:
@@ -129,7 +113,6 @@ class CoarseLevel(nn.Module):
         return x, log_det + within
 
     def _conditions(self, prepared: CoarseCondition) -> list[Tensor | Guidance | None]:
-        """List one condition for each map of the flow."""
         features, without, weight = prepared
         conditions: list[Tensor | Guidance] = [*features]
         if weight:
@@ -150,10 +133,7 @@ def level_flow(r: int, channels: int, config: NaturalConfig) -> Sequence:
 
 
 class Level(nn.Module):
-    """p(details at r | colours at r, L, features) as a flow, and the head that conditions it.
-
-    ``features`` are the channels of the pyramid by resolution.
-    """
+    """p(details at r | colours at r, L, features) as a flow, and the head that conditions it."""
 
     def __init__(
         self,
@@ -195,17 +175,12 @@ class Level(nn.Module):
         return BoundedMean(x, gamut[2 * r]), GuidedMean(x, L[r], L[2 * r]), conditions
 
     def conditions(self, prepared: Any, coarser: Tensor) -> list[Any]:
-        """List one condition for each map of the flow."""
         for_map, for_subnets = self.head(prepared, coarser)
-        pairs = zip(for_subnets[::2], for_subnets[1::2], strict=True)
-        return [for_map, *self.flow.coupling_conditions(pairs)[1:]]
+        return [for_map, *self.flow.coupling_conditions(for_subnets)[1:]]
 
 
 class Natural(PhotoFlow):
-    """The flow between x = ab / chroma_scale, (N, 2, 64, 64), and one latent per level.
-
-    A config whose levels of details are not those at 32 and 16 px is a ValueError.
-    """
+    """The flow between x, (N, 2, 64, 64), and latents; ValueError for details not at 32 and 16 px."""
 
     name = "natural"
     config_class = NaturalConfig
@@ -229,11 +204,9 @@ class Natural(PhotoFlow):
 
     @property
     def coarse(self) -> CoarseLevel:
-        """The coarse level."""
         return cast(CoarseLevel, self.levels[str(COARSE)])
 
     def details(self, r: int) -> Level:
-        """Return the level of the details at r."""
         return cast(Level, self.levels[str(r)])
 
     def features(self, L: Tensor) -> dict[int, Tensor]:
@@ -294,7 +267,6 @@ class Natural(PhotoFlow):
         return Condition(prepared, luminance, gamut)
 
     def guided(self, condition: Condition, weight: float) -> Condition:
-        """See :meth:`ConditionalFlow.guided`."""
         coarse = condition.prepared[COARSE]._replace(guidance=weight)
         return condition._replace(prepared=condition.prepared | {COARSE: coarse})
 
@@ -305,7 +277,6 @@ class Natural(PhotoFlow):
         return Interval((lower - margin) / scale, (upper + margin) / scale)
 
     def forward(self, x: Tensor, condition: Condition) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-        """Compute f(x; c): latents (N, C, r, r) and log-dets (N,) by level, whose sum is the log-det of f."""
         latents, log_dets = {}, {}
         for r in self.resolutions:
             if r in condition.prepared:
@@ -319,7 +290,6 @@ class Natural(PhotoFlow):
     def inverse(
         self, latents: Mapping[int, Tensor], condition: Condition
     ) -> tuple[Tensor, dict[int, Tensor]]:
-        """Compute g(z; c): x (N, 2, 64, 64), and the log-dets (N,) of g by level."""
         return self.finish(latents, condition, self.begin(latents, condition))
 
     def begin(self, latents: Mapping[int, Tensor], condition: Condition) -> tuple[Tensor, ...]:
@@ -329,7 +299,6 @@ class Natural(PhotoFlow):
     def finish(
         self, latents: Mapping[int, Tensor], condition: Condition, begun: tuple[Tensor, ...]
     ) -> tuple[Tensor, dict[int, Tensor]]:
-        """See :meth:`ConditionalFlow.finish`."""
         x, log_det = begun or self.begin(latents, condition)
         log_dets = {COARSE: log_det}
         for r in reversed(self.resolutions):

@@ -27,12 +27,7 @@ class ModelInfo:
     guidance: float | None = None  # default of samples; None for a model that cannot be guided
 
     def guidance_of(self, value: SupportsFloat | None) -> float:
-        """Return the guidance that a value asks for, None for the default.
-
-        Raises:
-            TypeError: the value is no number.
-            ValueError: it is out of range, or the model cannot be guided.
-        """
+        """Return the guidance that a value asks for, None for the default; or a TypeError or ValueError."""
         if value is None:
             return self.guidance or 0.0
         kind = f"guidance must be a number from 0 to {MAX_GUIDANCE:g}"

@@ -36,7 +36,6 @@ class Loaded(NamedTuple):
 
     @classmethod
     def of(cls, model: ConditionalFlow, sha256: str = "") -> Self:
-        """Add what the registry knows of a model."""
         return cls(model, MODELS[model.name], sha256)
 
 
@@ -46,10 +45,8 @@ def load_model(name: str = DEFAULT, source: str | os.PathLike[str] | None = None
     Recipes name the file that was loaded. If the model has been trained on since, make the colorizer of
     ``Loaded.of(model)``, whose recipes name none.
 
-    Args:
-        name: name of the model in the registry.
-        source: its weights, a path or ``hf:owner/name``; None for the packaged ones, whose SHA-256 is
-            verified.
+    Args: name: name of the model in the registry. source: its weights, a path or ``hf:owner/name``; None for
+    the packaged ones, whose SHA-256 is verified.
 
     Raises:
         WeightsError: the model is unknown, or the weights cannot be found or fetched, are damaged or belong
@@ -60,13 +57,7 @@ def load_model(name: str = DEFAULT, source: str | os.PathLike[str] | None = None
 
 
 def loaded_from(model: str | Loaded, source: str | os.PathLike[str] | None = None) -> Loaded:
-    """Return a loaded model, or load one by :func:`load_model`.
-
-    Raises:
-        WeightsError: the weights cannot be found or used.
-        TypeError: the model is neither a name nor a loaded one.
-        ValueError: there are weights beside a loaded model.
-    """
+    """Return a loaded model, or load one; TypeError if it is neither, ValueError for weights beside it."""
     if isinstance(model, Loaded):
         if source is not None:
             raise ValueError("a loaded model has its weights; give a name, or leave out weights")
@@ -78,11 +69,7 @@ def loaded_from(model: str | Loaded, source: str | os.PathLike[str] | None = Non
 
 
 def find_weights(name: str = DEFAULT, source: str | os.PathLike[str] | None = None) -> tuple[Path, str]:
-    """Return path and SHA-256 of the file that :func:`load_model` would load, downloaded if necessary.
-
-    Raises:
-        WeightsError: the model is unknown, or the weights cannot be found or fetched, or are damaged.
-    """
+    """Return path and SHA-256 of the file that :func:`load_model` would load; or a WeightsError."""
     if name not in MODELS:
         raise WeightsError(f"{name}: unknown model; choose {', '.join(MODELS)}")
     if source is not None:
@@ -92,32 +79,21 @@ def find_weights(name: str = DEFAULT, source: str | os.PathLike[str] | None = No
 
 
 def own_weights(info: ModelInfo) -> Path:
-    """Find and verify a model's own weights: those of this installation, or else those of the hub.
-
-    Raises:
-        WeightsError: no weights are published, or they cannot be found or fetched, or are damaged.
-    """
+    """Find and verify a model's own weights, here or on the hub; WeightsError if missing or damaged."""
     if info.sha256 is None:
         advice = "train the model and pass the file with --weights"
         raise WeightsError(f"{info.name}: no weights are published yet; {advice}")
-    packaged = info.hub is None or is_packaged(info.file)
-    path = find_packaged(info.file) if packaged else find(str(info.hub))
+    path = find_packaged(info.file) or (find(info.hub) if info.hub else None)
+    if path is None:
+        advice = "reinstall cinn-colorize, or pass a file with --weights"
+        raise WeightsError(f"{info.file}: not in this installation; {advice}")
     verify(path, info.sha256)
     return path
 
 
-def is_packaged(file: str) -> bool:
-    """Return whether this installation contains a weights file."""
-    return any((folder / file).is_file() for folder in _FOLDERS)
-
-
-def find_packaged(file: str) -> Path:
-    """Return the path of a packaged weights file; a WeightsError if this installation lacks it."""
-    for folder in _FOLDERS:
-        if (folder / file).is_file():
-            return folder / file
-    advice = "reinstall cinn-colorize, or pass a file with --weights"
-    raise WeightsError(f"{file}: not in this installation; {advice}")
+def find_packaged(file: str) -> Path | None:
+    """Return the path of a packaged weights file; None if this installation lacks it."""
+    return next((folder / file for folder in _FOLDERS if (folder / file).is_file()), None)
 
 
 def find(source: str | os.PathLike[str]) -> Path:

@@ -13,11 +13,9 @@ from torch import Tensor
 from cinn_colorize.data.sources import LmdbPhotos, Source, find_photos, is_lmdb
 from cinn_colorize.errors import DataError
 from cinn_colorize.models.bedrooms import SIZE, Bedrooms, BedroomsConfig
-from cinn_colorize.training.ablation import initialise_as_torch, without
 from cinn_colorize.training.choices import ABLATIONS, Dataset
 from cinn_colorize.training.crops import Batch, Loading, Parts, Prepare, for_network
-from cinn_colorize.training.objective import Noise, add_noise
-from cinn_colorize.training.task import Groups, PhotoTask, TrainingConfig
+from cinn_colorize.training.task import Groups, Noise, PhotoTask, TrainingConfig, add_noise
 
 LSUN_TRAIN, LSUN_VAL = "bedroom_train_lmdb", "bedroom_val_lmdb"
 
@@ -26,7 +24,7 @@ def find_lsun(root: Path) -> tuple[Sequence[Source], Sequence[Source]]:
     """Find the photos to train on, and those held out to evaluate a run on (often none).
 
     ``root`` is a folder with LSUN's ``bedroom_train_lmdb`` and perhaps ``bedroom_val_lmdb``; one LMDB; or a
-    folder or zip of photos. DataError without photos, or of an LMDB that cannot be read.
+    folder or zip of photos.
     """
     if is_lmdb(root):
         return LmdbPhotos(root), []
@@ -52,19 +50,13 @@ class BedroomsTask(PhotoTask[Bedrooms]):
     ablations = ABLATIONS[Dataset.lsun]
 
     def initial_model(self) -> Bedrooms:
-        """Build the default architecture."""
-        model = Bedrooms(without(BedroomsConfig.default(), self.ablate))
-        if "initialisation" in self.ablate:
-            initialise_as_torch(model)
-        return model
+        return self.built(Bedrooms, BedroomsConfig.default())
 
     def learning(self, model: Bedrooms, config: BedroomsTraining) -> Groups:
-        """Return all parameters, without those of the network if it is not to learn."""
         model.network.requires_grad_("learning" not in self.ablate)
-        return [([p for p in model.parameters() if p.requires_grad], 1.0)]
+        return super().learning(model, config)
 
     def crop(self, config: BedroomsTraining) -> Prepare:
-        """Prepare L* (1, 64, 64) and ab (2, 64, 64)."""
         return partial(for_network, size=SIZE)
 
     def batches(self, config: BedroomsTraining, start: int, loading: Loading) -> Generator[Batch]:
@@ -76,7 +68,6 @@ class BedroomsTask(PhotoTask[Bedrooms]):
     def prepare(
         self, model: Bedrooms, batch: Parts, config: BedroomsTraining, noise: Noise, precision: torch.dtype
     ) -> tuple[Tensor, Tensor]:
-        """Return L and noisy x."""
         L, ab = batch
         x = ab / model.config.chroma_scale
         return L, add_noise(x, config.pixel_noise, config.coarse_noise, noise)

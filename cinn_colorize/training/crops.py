@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from cinn_colorize.data.readers import ColorReader
-from cinn_colorize.data.sources import Source
+from cinn_colorize.data.sources import ColorReader, Source
 from cinn_colorize.errors import DataError
 from cinn_colorize.files.signals import ENDING, blocked_in_children
 from cinn_colorize.imaging.color import pixels_to_lab
@@ -27,10 +26,7 @@ MIN_AREA = 0.35  # smallest share of a photo that a crop shows, before it is shr
 
 
 def random_crop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Cut out a crop (h, w, 3) of aspect ratio 1:2 to 2:1; mirror half of all crops.
-
-    It is squeezed to a square later, as photos of such ratios are when they are colorized.
-    """
+    """Cut out a crop (h, w, 3) of aspect ratio 1:2 to 2:1, which is squeezed later; mirror half of them."""
     height, width = image.shape[:2]
     aspect = 2 ** (rng.uniform() - rng.uniform())  # nearly square ones are the most frequent
     area = height * width * rng.uniform(MIN_AREA, 1)
@@ -80,18 +76,10 @@ class Loading(NamedTuple):
     processes: int = 1  # that share the run
 
 
-class Positions:
-    """One process's share of batches of consecutive positions: with n processes, every n-th position."""
-
-    def __init__(self, start: int, stop: int, batch: int, loading: Loading) -> None:
-        self.range, self.batch, self.loading = range(start, stop, batch), batch, loading
-
-    def __iter__(self) -> Iterator[list[int]]:
-        _, rank, processes = self.loading
-        return (list(range(p + rank, p + self.batch, processes)) for p in self.range)
-
-    def __len__(self) -> int:
-        return len(self.range)
+def shares(start: int, stop: int, batch: int, loading: Loading) -> Iterator[range]:
+    """Yield a process's share of each batch of consecutive positions: with n processes, every n-th."""
+    for first in range(start, stop, batch):
+        yield range(first + loading.rank, first + batch, loading.processes)
 
 
 Parts = Sequence[Tensor]  # of a batch, (N, ...) each
@@ -160,10 +148,10 @@ def batches(samples: Dataset[Batch], start: int, stop: int, batch: int, loading:
     DataError if there is nothing to learn from.
     """
     loader = DataLoader(
-        _OrError(samples),
-        batch_sampler=Positions(start, stop, batch, loading),
+        _Batches(samples),
+        batch_size=None,  # each item is one
+        sampler=shares(start, stop, batch, loading),
         num_workers=loading.workers,
-        collate_fn=_collate,
         worker_init_fn=_start_worker,
         # A forked worker inherits locks of OpenCV's and torch's threads, and may wait for them forever.
         multiprocessing_context="spawn" if loading.workers else None,
@@ -184,22 +172,16 @@ def batches(samples: Dataset[Batch], start: int, stop: int, batch: int, loading:
             loaded._shutdown_workers()  # type: ignore[attr-defined]
 
 
-class _OrError(Dataset[Batch | str]):
-    """Samples, or why there are none: what another process raises loses its type and gains a traceback."""
+class _Batches(Dataset[Batch | str]):
+    """Batches, or why there is none: what another process raises loses its type and gains a traceback."""
 
     def __init__(self, samples: Dataset[Batch]) -> None:
         self.samples = samples
 
-    def __getitem__(self, position: int) -> Batch | str:
+    def __getitem__(self, positions: range) -> Batch | str:  # type: ignore[override]
         try:
-            return self.samples[position]
+            samples = [self.samples[position] for position in positions]
         except DataError as error:
             return str(error)
-
-
-def _collate(found: list[Batch | str]) -> Batch | str:
-    samples = [sample for sample in found if not isinstance(sample, str)]
-    if len(samples) < len(found):
-        return next(error for error in found if isinstance(error, str))
-    parts = default_collate([sample.parts for sample in samples])
-    return Batch(parts, [message for sample in samples for message in sample.unreadable])
+        parts = default_collate([sample.parts for sample in samples])
+        return Batch(parts, [message for sample in samples for message in sample.unreadable])

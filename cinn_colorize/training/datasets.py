@@ -17,8 +17,7 @@ from cinn_colorize.training.crops import DEV
 from cinn_colorize.training.features import FeaturesTask
 from cinn_colorize.training.imagenet import ImagenetJointTask, ImagenetTask, VggTask, find_imagenet
 from cinn_colorize.training.mnist import MnistTask
-from cinn_colorize.training.natural import NaturalTask
-from cinn_colorize.training.natural_stages import CoarseTask, FineTask, JointTask
+from cinn_colorize.training.natural import CoarseTask, FineTask, JointTask, NaturalTask
 from cinn_colorize.training.task import Task
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ the weights: a depthwise convolution's gradient takes most of a step on a CPU. B
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,20 +26,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinn_colorize.data.readers import ColorReader, readable
-from cinn_colorize.data.sources import Source
+from cinn_colorize.data.sources import ColorReader, Source, readable
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.files import tensorfile
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.models.conditioning import pretrained
-from cinn_colorize.models.conditioning.backbone import FEATURES, Classifier, EfficientNetLite2, gray_input
-from cinn_colorize.models.conditioning.bins import ColorBins, rarity
+from cinn_colorize.models.conditioning.backbone import (
+    FEATURES,
+    PRETRAINED_LITE2,
+    Classifier,
+    EfficientNetLite2,
+    gray_input,
+)
+from cinn_colorize.models.conditioning.gamut import ColorBins, rarity
 from cinn_colorize.models.conditioning.layers import conv
 from cinn_colorize.training.choices import Stage
-from cinn_colorize.training.crops import Batch, Crops, Loading, Parts, batches, squeezed
-from cinn_colorize.training.objective import Noise
+from cinn_colorize.training.crops import Crops, Parts, Prepare, squeezed
 from cinn_colorize.training.old_film import some_as_film
-from cinn_colorize.training.task import Groups, Task, TrainingConfig
+from cinn_colorize.training.task import CropsTask, Groups, Noise, TrainingConfig
 
 DISTILLED = (8, 16, 32)  # strides of the features that are distilled
 CHROMA_SCALE = 15.0  # of x = ab / 15, as in ``natural``
@@ -99,10 +102,9 @@ def distillation(
 ) -> dict[str, Tensor]:
     """Compare features of gray photos with the original network's in colour, ``targets``, by stride.
 
-    Returns:
-        ``features_S``, the squared error at stride S over the ``variance`` of the original's (1, C, 1, 1);
-        ``classes``, the Kullback-Leibler divergence of the 1000 classes, in nats; ``agreement``, how often
-        the likeliest class is the same.
+    ``features_S`` is the squared error at stride S over the ``variance`` of the original's (1, C, 1, 1);
+    ``classes``, the Kullback-Leibler divergence of the 1000 classes, in nats; ``agreement``, how often the
+    likeliest class is the same.
     """
     wanted = classifier(targets[32]).log_softmax(dim=1)
     seen = classifier(features[32]).log_softmax(dim=1)
@@ -122,22 +124,13 @@ class Losses(nn.Module):
         self.variance: dict[int, Tensor] = {}
         self.rarity: Tensor | None = None
 
-    @torch.no_grad()
-    def measure(self, color: Tensor, counts: Tensor) -> None:
-        """Take variances from photos, sRGB (N, 3, H, W) in [-1, 1], and rarity from counts of bins."""
-        parts = [self.original(part) for part in color.split(CACHED_PHOTOS)]
-        targets = {s: torch.cat([part[s] for part in parts]) for s in parts[0]}
-        self.variance = {s: f.var(dim=(0, 2, 3), keepdim=True).clamp(min=1e-6) for s, f in targets.items()}
-        self.rarity = rarity(counts / counts.sum())
-
     def forward(
         self, features: Mapping[int, Tensor], head: ColorHead, ab: Tensor, color: Tensor
     ) -> dict[str, Tensor]:
         """Compute the losses of gray photos from their features by stride and ab at stride 8, (N, 2, h, w).
 
-        Returns:
-            ``regression``, the mean squared error of x = ab / 15; ``bins``, the cross entropy in nats, rare
-            colours weighted up; :func:`distillation` of the first M, whose sRGB is ``color`` (M, 3, H, W).
+        ``regression`` is the mean squared error of x = ab / 15, ``bins`` the cross entropy in nats, rare
+        colours weighted up; :func:`distillation` is of the first M, whose sRGB is ``color`` (M, 3, H, W).
         """
         with torch.no_grad():
             targets = self.original(color)
@@ -161,20 +154,19 @@ class GrayFeatures(nn.Module):
         self.head = ColorHead(len(ColorBins()))
 
 
-class FeaturesTask(Task[GrayFeatures]):
+class FeaturesTask(CropsTask[GrayFeatures]):
     """Adapt the backbone to gray photos; DataError if the pretrained one is not installed."""
 
-    model, stage, config = "backbone", Stage.features, FeaturesTraining
+    model, stage, config, compiled = "backbone", Stage.features, FeaturesTraining, "features"
 
     def __init__(self, photos: Sequence[Source], dev: Sequence[Source] = ()) -> None:
-        self.photos, self.dev, self.distinct = photos, dev, len(photos)
-        state = pretrained.LITE2.state()
+        super().__init__(photos, dev)
+        state = PRETRAINED_LITE2.state()
         original = EfficientNetLite2()
         original.load_pretrained(state)
         self.objective = Losses(original, Classifier(state)).requires_grad_(False).eval()
 
     def initial_model(self) -> GrayFeatures:
-        """Build the original and a new head."""
         model = GrayFeatures()
         model.backbone.load_state_dict(self.objective.original.state_dict())
         return model
@@ -189,23 +181,15 @@ class FeaturesTask(Task[GrayFeatures]):
             parameter.requires_grad_(True)
         return [(pointwise, 1.0), (list(model.head.parameters()), config.head_rate)]
 
-    def compile(self) -> None:
-        """Compile the forward pass."""
-        self.features = torch.compile(self.features)  # type: ignore[method-assign]
-
     def features(self, model: GrayFeatures, L: Tensor) -> dict[int, Tensor]:
-        """Compute the backbone's features of L* (N, 1, S, S), by stride."""
         return model.backbone(gray_input(L))
 
-    def batches(self, config: FeaturesTraining, start: int, loading: Loading) -> Generator[Batch]:
-        """Load L* (batch, 1, S, S), ab (batch, 2, S / 8, S / 8) and sRGB (batch, 3, S, S) of crops."""
-        crops = Crops(self.photos, config.seed, partial(small, size=config.size, films=config.films))
-        return batches(crops, start, config.photos, config.batch, loading)
+    def crop(self, config: FeaturesTraining) -> Prepare:
+        return partial(small, size=config.size, films=config.films)
 
     def losses(
         self, model: GrayFeatures, batch: Parts, config: Any, noise: Noise, precision: torch.dtype
     ) -> dict[str, Tensor]:
-        """See :meth:`Task.losses`; the figures are those of :class:`Losses`."""
         L, ab, color = batch
         color = color[: math.ceil(config.distilled * len(color))]
         with torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
@@ -234,21 +218,24 @@ class FeaturesTask(Task[GrayFeatures]):
         return {"structure": 1 - errors / variances, **means} if found else {}
 
     def save(self, model: GrayFeatures, path: Path, training: dict[str, object]) -> None:
-        """Write the backbone only, fp32."""
-        state = {name: tensor.contiguous() for name, tensor in model.backbone.state_dict().items()}
-        tensorfile.save(path, {"model": self.model, "training": training}, state)
+        tensorfile.save(path, {"model": self.model, "training": training}, model.backbone.state_dict())
 
+    @torch.no_grad()
     def _measure_photos(self, config: FeaturesTraining) -> None:
-        """Estimate variances and rarities from crops that the run does not see."""
-        device = next(self.objective.parameters()).device
+        """Estimate variances of features and rarities of bins from crops that the run does not see."""
+        objective, device = self.objective, next(self.objective.parameters()).device
         crops = Crops(self.photos, config.seed + 1, partial(small, size=config.size))
-        color, counts = [], torch.zeros(len(self.objective.bins))
+        color, counts = [], torch.zeros(len(objective.bins))
         for position in range(min(COUNTED_PHOTOS, 2 * len(self.photos))):
             _, ab, image = crops[position].parts
-            counts += self.objective.bins.counts(ab[None].to(device)).cpu()
+            counts += objective.bins.counts(ab[None].to(device)).cpu()
             if position < MEASURED_PHOTOS:
                 color.append(image)
-        self.objective.measure(scaled(torch.stack(color).to(device)), counts.to(device))
+        images, counts = scaled(torch.stack(color).to(device)), counts.to(device)
+        parts = [objective.original(part) for part in images.split(CACHED_PHOTOS)]
+        features = {s: torch.cat([part[s] for part in parts]) for s in parts[0]}
+        variance = {s: f.var(dim=(0, 2, 3), keepdim=True).clamp(min=1e-6) for s, f in features.items()}
+        objective.variance, objective.rarity = variance, rarity(counts / counts.sum())
 
 
 def small(
@@ -271,7 +258,7 @@ def scaled(color: Tensor) -> Tensor:
 
 
 def load_backbone(backbone: EfficientNetLite2, path: Path) -> None:
-    """Load the weights that a run of this stage wrote; WeightsError if the file does not hold a backbone."""
+    """Load the weights that a run of this stage wrote; WeightsError if it is not such a file."""
     (config, tensors), name = tensorfile.load(path), printable_name(path)
     if config.get("model") != FeaturesTask.model:
         raise WeightsError(f"{name}: not a backbone; 'cinn-colorize train --stage features' writes one")

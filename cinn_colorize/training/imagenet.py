@@ -6,7 +6,7 @@ second trains the flow and its heads with that network frozen, and the third tra
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,19 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cinn_colorize.data.readers import ColorReader, readable
-from cinn_colorize.data.sources import FolderPhotos, Source, evenly_spaced, find_photos
+from cinn_colorize.data.sources import ColorReader, FolderPhotos, Source, evenly_spaced, find_photos, readable
 from cinn_colorize.errors import DataError, WeightsError
 from cinn_colorize.files import tensorfile
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.models import weights
-from cinn_colorize.models.conditioning.bins import ColorBins, rarity
+from cinn_colorize.models.conditioning.gamut import ColorBins, rarity
 from cinn_colorize.models.conditioning.vgg import WIDTHS, BinClassifier, VggNetwork
 from cinn_colorize.models.imagenet_vgg import PRESETS, ImagenetVgg
 from cinn_colorize.training.choices import Stage
-from cinn_colorize.training.crops import DEV, Batch, Crops, Loading, Parts, batches, to_network
-from cinn_colorize.training.objective import Noise
-from cinn_colorize.training.task import Groups, PhotoTask, Task, TrainingConfig
+from cinn_colorize.training.crops import DEV, Crops, Parts, to_network
+from cinn_colorize.training.task import CropsTask, Groups, Noise, PhotoTask, TrainingConfig
 
 DEV_PHOTOS = 500  # evenly chosen from ImageNet's 50,000 for validation, to evaluate a run on
 
@@ -35,7 +33,7 @@ def find_imagenet(root: Path) -> tuple[Sequence[Source], Sequence[Source]]:
     """Find the photos to train on, and those held out to evaluate a run on (often none).
 
     ``root`` is a folder with ImageNet's ``train/n01440764/*.JPEG`` and so on, perhaps with ``val``; a folder
-    of zip shards, perhaps with ``photos-dev.zip``; or any folder or zip of photos. DataError without photos.
+    of zip shards, perhaps with ``photos-dev.zip``; or any folder or zip of photos.
     """
     if (root / "train").is_dir():
         val = FolderPhotos(root / "val") if (root / "val").is_dir() else []
@@ -83,19 +81,18 @@ class GrayToBins(nn.Module):
         return self.classifier(self.network(L / 50 - 1))
 
 
-class VggTask(Task[GrayToBins]):
+class VggTask(CropsTask[GrayToBins]):
     """Train the conditioning network of a preset to classify pixels into colour bins."""
 
-    model, stage, config = "vgg", Stage.features, VggTraining
+    model, stage, config, compiled = "vgg", Stage.features, VggTraining, "logits"
     evaluate_every = 400_000
 
     def __init__(self, photos: Sequence[Source], dev: Sequence[Source] = (), preset: str = "paper") -> None:
-        self.photos, self.dev, self.distinct, self.preset = photos, dev, len(photos), preset
-        self.bins = ColorBins()
+        super().__init__(photos, dev)
+        self.preset, self.bins = preset, ColorBins()
         self.rarity: Tensor | None = None
 
     def initial_model(self) -> GrayToBins:
-        """Build a new network."""
         return GrayToBins(PRESETS[self.preset]().network)
 
     def learning(self, model: GrayToBins, config: VggTraining) -> Groups:
@@ -107,24 +104,15 @@ class VggTask(Task[GrayToBins]):
             counts += self.bins.counts(crops[position].parts[1][None])
         self.rarity = rarity(counts / counts.sum()).to(device)
         self.bins.to(device)
-        return [(list(model.parameters()), 1.0)]
-
-    def compile(self) -> None:
-        """Compile the forward pass."""
-        self.logits = torch.compile(self.logits)  # type: ignore[method-assign]
-
-    def batches(self, config: VggTraining, start: int, loading: Loading) -> Generator[Batch]:
-        """Load L* (batch, 1, 256, 256) and ab (batch, 2, 64, 64) of random crops."""
-        return batches(Crops(self.photos, config.seed), start, config.photos, config.batch, loading)
+        return super().learning(model, config)
 
     def logits(self, model: GrayToBins, L: Tensor) -> Tensor:
-        """Compute the logits of all bins, (N, K, 64, 64)."""
         return model(L)
 
     def losses(
         self, model: GrayToBins, batch: Parts, config: VggTraining, noise: Noise, precision: torch.dtype
     ) -> dict[str, Tensor]:
-        """See :meth:`Task.losses`; the cross entropy with rare colours weighted up, nats per pixel."""
+        """Compute the cross entropy with rare colours weighted up, nats per pixel."""
         L, ab = batch
         with torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
             logits = self.logits(model, L)
@@ -163,7 +151,6 @@ class ImagenetTask(PhotoTask[ImagenetVgg]):
         self.network, self.preset = network, preset
 
     def initial_model(self) -> ImagenetVgg:
-        """Build a new flow on the pretrained conditioning network."""
         if self.network is None:
             train = "train one with --dataset imagenet --stage features and pass its file with --backbone"
             raise DataError(f"{self.model}: requires a pretrained conditioning network; {train}")
@@ -172,14 +159,12 @@ class ImagenetTask(PhotoTask[ImagenetVgg]):
         return model
 
     def learning(self, model: ImagenetVgg, config: ImagenetTraining) -> Groups:
-        """Return all parameters but those of the conditioning network."""
-        model.network.requires_grad_(False)
-        return [([p for p in model.parameters() if p.requires_grad], 1.0)]
+        model.network.requires_grad_(self.stage is Stage.joint)
+        return super().learning(model, config)
 
     def prepare(
         self, model: ImagenetVgg, batch: Parts, config: ImagenetTraining, noise: Noise, precision: torch.dtype
     ) -> tuple[Tensor, Tensor]:
-        """Return L and noisy x."""
         L, ab = batch
         return super().prepare(model, (L, ab / model.config.chroma_scale), config, noise, precision)
 
@@ -189,17 +174,9 @@ class ImagenetJointTask(ImagenetTask):
 
     config, stage = JointTraining, Stage.joint
 
-    def learning(self, model: ImagenetVgg, config: ImagenetTraining) -> Groups:
-        """Return all parameters."""
-        return [(list(model.parameters()), 1.0)]
-
 
 def load_network(network: VggNetwork, path: Path) -> None:
-    """Load the weights that a run of the first stage wrote.
-
-    Raises:
-        WeightsError: the file is missing or damaged, or does not hold such a network.
-    """
+    """Load the weights that a run of the first stage wrote; WeightsError if it is not such a file."""
     (config, tensors), name = tensorfile.load(weights.find(path)), printable_name(path)
     if config.get("model") != VggTask.model:
         writes = "'cinn-colorize train --dataset imagenet --stage features' writes one"

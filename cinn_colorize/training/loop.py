@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import chain, islice
@@ -17,15 +17,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cinn_colorize.errors import DataError, PhotoError
-from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
 from cinn_colorize.training.choices import Precision
 from cinn_colorize.training.crops import Batch, Loading, Parts
-from cinn_colorize.training.objective import Noise
-from cinn_colorize.training.precision import choose_precision
-from cinn_colorize.training.reports import Meter
-from cinn_colorize.training.run_options import RunOptions
-from cinn_colorize.training.state import RunState, load_resumable
-from cinn_colorize.training.task import Model, Task, TrainingConfig
+from cinn_colorize.training.processes import choose_precision
+from cinn_colorize.training.run_options import Progress, RunOptions
+from cinn_colorize.training.state import RunState, load_newest, load_resumable, save_checkpoint
+from cinn_colorize.training.task import Model, Noise, Task, TrainingConfig
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +40,11 @@ def train(
     """Train a model; return its averaged weights, in eval mode.
 
     A step whose loss or gradient is not finite, or explodes (see :class:`Health`), is left out. After two
-    such steps in a row, the run returns to its last checkpoint and continues with the photos after them.
+    such steps in a row, the run returns to its last checkpoint, in the folder ``run``, and continues with the
+    photos after them.
 
-    Checkpoints lie in the folder ``run``. ``begin`` is called once with the number of photos seen, before the
-    first step, ``evaluate`` with the averaged model and that number, regularly and at the end.
+    ``begin`` is called once with the number of photos seen, before the first step, ``evaluate`` with the
+    averaged model and that number, regularly and at the end.
 
     Raises:
         DataError: the data or the checkpoint cannot be used, or a file cannot be written in the end.
@@ -55,23 +53,22 @@ def train(
     """
     processes = options.processes
     state, step, is_new = _start(model, task, config, run, options)
-    meter = Meter(config.length, state.seen)
-    report = _Reports(meter, state, task, config, run, options, evaluate)
+    report = _Reports(state, options, evaluate)
     with closing(task.batches(config, state.seen, step.loading)) as batches:
         first = [*islice(batches, 1)]  # what cannot be learnt from is refused before anything is written
         if is_new:  # a run that diverges at once returns to this checkpoint
             processes.once(report.save)
         if not processes.rank:
             begin(state.seen)
+        report.begin()  # only now: the processes that load data take seconds to start
         for batch in chain(first, batches):
-            meter.start()
             found = step(batch)
             state.seen += config.batch
             if fault := state.judge(found.figures["loss"], found.norm):
                 log.warning("step at photo %d skipped: %s", state.seen, fault)
             else:
                 state.update()
-                meter.add(found.figures, found.norm)
+                report.add(found.figures, found.norm)
             if state.faults == 2:
                 state.go_back(processes.once(partial(load_newest, run)), fault)
             if not processes.rank:
@@ -85,36 +82,53 @@ def train(
 
 
 class _Reports:
-    """What the first process reports and writes while a run goes on."""
+    """Average figures over the good steps since the last report; report and write while a run goes on."""
 
     def __init__(
-        self,
-        meter: Meter,
-        state: RunState[Model],
-        task: Task[Model],
-        config: TrainingConfig,
-        run: Path,
-        options: RunOptions,
-        evaluate: Callable[[Model, int], None],
+        self, state: RunState[Model], options: RunOptions, evaluate: Callable[[Model, int], None]
     ) -> None:
-        self.meter, self.state, self.config, self.run, self.options = meter, state, config, run, options
-        self.every = options.evaluate_every or task.evaluate_every
+        self.state, self.config, self.options = state, state.config, options
+        self.every = options.evaluate_every or state.task.evaluate_every
         self.evaluate = lambda: evaluate(state.averaged, state.seen)
-        self.saved_at = time.monotonic()
+        self.saved_at, self.is_new = time.monotonic(), True
+
+    def begin(self) -> None:
+        self.since, self.started_at, self.steps, self.norm = time.monotonic(), self.state.seen, 0, 0.0
+        self.figures: dict[str, float] = {}
+
+    def add(self, figures: Mapping[str, float], norm: float) -> None:
+        self.steps, self.norm = self.steps + 1, self.norm + norm
+        for name, value in figures.items():
+            self.figures[name] = self.figures.get(name, 0.0) + value
 
     def save(self) -> None:
-        save_checkpoint(self.run, self.state.state_dict())
+        save_checkpoint(self.state.run, self.state.state_dict())
 
     def after_step(self, is_bad: bool) -> None:
         seen, ended = self.state.seen, self.state.seen >= self.config.photos
-        if ended or self.meter.is_due(self.options.report_seconds):
-            self.options.report(self.meter.progress(self.state))
+        if self.is_new or ended or time.monotonic() - self.since > self.options.report_seconds:
+            progress, self.is_new = self._progress(), False
+            self.begin()
+            self.options.report(progress)
         if not ended and seen % self.every < self.config.batch:
             _if_possible(self.evaluate)
         # Never between a return and the next good step: each checkpoint allows some returns to it.
         if time.monotonic() - self.saved_at > self.options.checkpoint_seconds and not is_bad:
             _if_possible(self.save)
             self.saved_at = time.monotonic()
+
+    def _progress(self) -> Progress:
+        state, n = self.state, max(self.steps, 1)
+        return Progress(
+            seen=state.seen,
+            total=self.config.length,
+            figures={name: total / n for name, total in self.figures.items()},
+            photos_per_second=(state.seen - self.started_at) / (time.monotonic() - self.since),
+            gradient_norm=self.norm / n,
+            skipped=state.skipped,
+            rollbacks=state.rollbacks,
+            unreadable=len(state.unreadable),
+        )
 
 
 def _start(
@@ -135,11 +149,11 @@ def _start(
     groups = task.learning(model, config)
     if options.compile:
         task.compile()
-    forward: nn.Module = _Forward(model, task, config)
+    forward: nn.Module = _Forward(model, task, config, dtype)
     if processes.count > 1:  # gradients are averaged
         forward = DistributedDataParallel(forward, device_ids=[device] if device.type == "cuda" else None)
     state = RunState(run, model, task.optimizer(model, groups, config), task, config, dtype)
-    step = _Step(forward, state, config, dtype, options, [p for parameters, _ in groups for p in parameters])
+    step = _Step(forward, state, options, [p for parameters, _ in groups for p in parameters])
     if saved is not None:
         state.load_state_dict(saved)
     state.skip(task.unreadable)
@@ -148,8 +162,6 @@ def _start(
 
 
 class _Found(NamedTuple):
-    """What all processes found in a step."""
-
     figures: dict[str, float]
     norm: float  # of the gradient
     stopping: bool
@@ -159,22 +171,15 @@ class _Step:
     """Set the learning rate, and compute the gradients of a batch, averaged over all processes."""
 
     def __init__(
-        self,
-        forward: nn.Module,
-        state: RunState[Any],
-        config: TrainingConfig,
-        dtype: torch.dtype,
-        options: RunOptions,
-        trained: Sequence[nn.Parameter],
+        self, forward: nn.Module, state: RunState[Any], options: RunOptions, trained: Sequence[nn.Parameter]
     ) -> None:
-        self.forward, self.state, self.config, self.trained = forward, state, config, trained
-        self.is_to_stop = options.stop
-        self.processes, self.device, self.dtype = options.processes, options.device, dtype
+        self.forward, self.state, self.trained, self.is_to_stop = forward, state, trained, options.stop
+        self.processes, self.device = options.processes, options.device
         self.loading = Loading(options.workers, self.processes.rank, self.processes.count)
         self.generator = torch.Generator(self.device)
 
     def __call__(self, batch: Batch) -> _Found:
-        state, config, processes = self.state, self.config, self.processes
+        state, config, processes = self.state, self.state.config, self.processes
         # Noise and dropout depend only on the position, so that a resumed run repeats them.
         self.generator.manual_seed(_seed(config.seed, state.seen, 0))
         torch.manual_seed(_seed(config.seed, state.seen, 1 + processes.rank))
@@ -183,8 +188,7 @@ class _Step:
 
         state.optimizer.zero_grad(set_to_none=True)
         parts = [part.to(self.device, non_blocking=True) for part in batch.parts]
-        noise = Noise(self.generator, processes.rank, processes.count)
-        figures = self.forward(parts, noise, self.dtype)
+        figures = self.forward(parts, Noise(self.generator, processes.rank, processes.count))
         figures["loss"].backward()
         norm = torch.nn.utils.clip_grad_norm_(self.trained, config.clip)
 
@@ -199,12 +203,14 @@ class _Step:
 class _Forward(nn.Module):
     """The forward pass of a step, as a module for DistributedDataParallel."""
 
-    def __init__(self, model: nn.Module, task: Task[Any], config: TrainingConfig) -> None:
+    def __init__(
+        self, model: nn.Module, task: Task[Any], config: TrainingConfig, precision: torch.dtype
+    ) -> None:
         super().__init__()
-        self.model, self.task, self.config = model, task, config
+        self.model, self.task, self.config, self.precision = model, task, config, precision
 
-    def forward(self, parts: Parts, noise: Noise, precision: torch.dtype) -> dict[str, Tensor]:
-        return self.task.losses(self.model, parts, self.config, noise, precision)
+    def forward(self, parts: Parts, noise: Noise) -> dict[str, Tensor]:
+        return self.task.losses(self.model, parts, self.config, noise, self.precision)
 
 
 def _seed(*numbers: int) -> int:

@@ -19,9 +19,8 @@ from cinn_colorize.methods.contact_sheet import save_sheet
 from cinn_colorize.methods.digits import Digits, picture, principal_axes
 from cinn_colorize.models import Loaded
 from cinn_colorize.models.mnist import AXES, DIGITS, LEVEL, SIZE, Mnist, MnistConfig
-from cinn_colorize.training.ablation import initialise_as_torch, without
 from cinn_colorize.training.choices import ABLATIONS, Dataset
-from cinn_colorize.training.crops import Batch, Loading, Order, Positions
+from cinn_colorize.training.crops import Batch, Loading, Order, shares
 from cinn_colorize.training.task import FlowTask, TrainingConfig
 
 DEV = 5_000  # the last of the training digits, held out to evaluate a run on
@@ -39,10 +38,7 @@ class Part(NamedTuple):
 
 
 def read_mnist(folder: Path, part: str) -> Part:
-    """Read a part of MNIST, ``train`` (60,000 digits) or ``t10k`` (the test set, 10,000).
-
-    The folder or its subfolder ``raw`` holds MNIST's four files, gzipped or not; DataError otherwise.
-    """
+    """Read ``train`` or ``t10k`` of MNIST's four files, gzipped or not, maybe in ``raw``; or a DataError."""
     images = _read_idx(folder, f"{part}-images-idx3-ubyte", 3)
     labels = _read_idx(folder, f"{part}-labels-idx1-ubyte", 1)
     if images.shape[1:] != (SIZE, SIZE) or len(images) != len(labels) or labels.max(initial=0) >= DIGITS:
@@ -96,16 +92,11 @@ class MnistTask(FlowTask[Mnist]):
             raise DataError(f"{name}: has {len(images):,} digits for training, of which {DEV:,} are held out")
 
     def initial_model(self) -> Mnist:
-        """Build the default architecture."""
-        model = Mnist(without(MnistConfig(), self.ablate))
-        if "initialisation" in self.ablate:
-            initialise_as_torch(model)
-        return model
+        return self.built(Mnist, MnistConfig())
 
     def batches(self, config: MnistTraining, start: int, loading: Loading) -> Generator[Batch]:
-        """Yield labels (batch,) and images (batch, 1, 28, 28)."""
         order = Order(self.distinct, config.seed)
-        for positions in Positions(start, config.photos, config.batch, loading):
+        for positions in shares(start, config.photos, config.batch, loading):
             chosen = [order[p] for p in positions]
             yield Batch((self.labels[chosen], self.images[chosen]))
 
@@ -116,7 +107,6 @@ class MnistTask(FlowTask[Mnist]):
             buffer.copy_(values)
 
     def measure(self, model: Mnist) -> dict[str, float]:
-        """Measure the nll of the training digits held out, nats per dimension."""
         digits = self._digits(model, next(model.parameters()).device)
         images, labels = self.images[-DEV:, 0].numpy(), self.labels[-DEV:].numpy()
         return {"nll": nll_per_dimension(digits, Part(images, labels), SIGMA)}

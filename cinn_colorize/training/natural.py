@@ -1,30 +1,43 @@
-"""The training of ``natural``: photos, a frozen backbone, noise at every scale, balanced levels."""
+"""The training of ``natural`` in stages: the flow on a frozen backbone, parts of it, and all of it jointly.
+
+Noise is added at every scale, and the levels are balanced.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cinn_colorize.data.sources import Source
 from cinn_colorize.errors import DataError
-from cinn_colorize.models.conditioning import pretrained
-from cinn_colorize.models.conditioning.backbone import DEEP
-from cinn_colorize.models.natural import Natural, NaturalConfig
-from cinn_colorize.training.ablation import without
-from cinn_colorize.training.choices import ABLATIONS, Dataset
-from cinn_colorize.training.crops import Batch, Loading, Parts, Prepare
+from cinn_colorize.evaluation import nll_by_level
+from cinn_colorize.models.conditioning.backbone import DEEP, PRETRAINED_LITE2
+from cinn_colorize.models.conditioning.pyramid import FeaturePyramid
+from cinn_colorize.models.natural import CoarseLevel, Condition, Natural
+from cinn_colorize.models.natural_config import COARSE, NaturalConfig
+from cinn_colorize.training.choices import ABLATIONS, Dataset, Stage
+from cinn_colorize.training.crops import CHROMA_SIZE, Batch, Loading, Parts, Prepare
 from cinn_colorize.training.features import CACHED_PHOTOS, load_backbone
-from cinn_colorize.training.muon import muon
-from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll
 from cinn_colorize.training.old_film import some_as_film
-from cinn_colorize.training.task import Groups, PhotoTask, TrainingConfig
+from cinn_colorize.training.task import (
+    Groups,
+    Noise,
+    PhotoTask,
+    TrainingConfig,
+    add_noise,
+    balanced_loss,
+    level_nll,
+    vividness,
+)
 
 # Names of layers and tables in ``natural``; see :func:`by_adam`.
 _BY_ADAM = {"position", "embed", "to_affine", "to_colours"}
@@ -55,14 +68,13 @@ class NaturalTask(PhotoTask[Natural]):
         self.backbone = backbone
 
     def initial_model(self) -> Natural:
-        """Build new heads and a new flow on the pretrained backbone."""
-        model = Natural(without(NaturalConfig.default(), self.ablate))
+        model = self.built(Natural, NaturalConfig.default())
         if not model.config.conditioning:
             return model
         if self.backbone:
             load_backbone(model.backbone, self.backbone)
         else:
-            model.backbone.load_pretrained(pretrained.LITE2.state())
+            model.backbone.load_pretrained(PRETRAINED_LITE2.state())
         return model
 
     def learning(self, model: Natural, config: NaturalTraining) -> Groups:
@@ -74,7 +86,7 @@ class NaturalTask(PhotoTask[Natural]):
         if not model.config.conditioning:
             return super().learning(model, config)
         model.backbone.requires_grad_(False)
-        return [([p for p in model.parameters() if p.requires_grad], 1.0), *self._backbone(model, config)]
+        return [*super().learning(model, config), *self._backbone(model, config)]
 
     @staticmethod
     def _backbone(model: Natural, config: NaturalTraining) -> Groups:
@@ -86,8 +98,8 @@ class NaturalTask(PhotoTask[Natural]):
     def optimizer(self, model: Natural, groups: Groups, config: TrainingConfig) -> Optimizer:
         """Use Muon for matrices and convolutions inside the networks, and Adam for the rest.
 
-        Jordan et al., "Muon" (2024, https://kellerjordan.github.io/posts/muon/), scaled so that a rate means
-        the same as for Adam (Liu et al. 2025, https://arxiv.org/abs/2502.16982).
+        Muon is scaled so that a rate means the same as for Adam (Liu et al. 2025,
+        https://arxiv.org/abs/2502.16982).
         """
         by_muon = {id(p) for name, p in model.named_parameters() if p.ndim > 1 and not by_adam(name)}
         parts = []
@@ -99,18 +111,15 @@ class NaturalTask(PhotoTask[Natural]):
         return kind(parts, rate, betas=self.betas, weight_decay=config.weight_decay, nesterov=True)
 
     def crop(self, config: NaturalTraining) -> Prepare:
-        """Let some crops have the L of old films."""
         return partial(some_as_film, share=config.films)
 
     def batches(self, config: NaturalTraining, start: int, loading: Loading) -> Generator[Batch]:
-        """Refuse batches whose share of a process cannot be divided as some levels require."""
         _check_shares(config.batch // loading.processes, config.learn_every)
         return super().batches(config, start, loading)
 
     def prepare(
         self, model: Natural, batch: Parts, config: NaturalTraining, noise: Noise, precision: torch.dtype
     ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
-        """Return noisy x, L, and the features of the backbone."""
         L, ab = batch
         x = add_noise(ab / model.config.chroma_scale, config.pixel_noise, config.coarse_noise, noise)
         return x, L, features_in_chunks(model, L, precision)
@@ -118,11 +127,9 @@ class NaturalTask(PhotoTask[Natural]):
     def nll(  # type: ignore[override]
         self, model: Natural, config: NaturalTraining, x: Tensor, L: Tensor, features: dict[int, Tensor]
     ) -> dict[int, Tensor]:
-        """See :func:`batch_nll`."""
         return batch_nll(model, x, L, features, config.learn_every)
 
     def loss(self, nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor:
-        """See :func:`balanced_loss`."""
         return balanced_loss(nll, sizes)
 
 
@@ -163,10 +170,7 @@ def _check_shares(photos: int, every: Mapping[int, int]) -> None:
 def batch_nll(
     model: Natural, x: Tensor, L: Tensor, features: dict[int, Tensor], every: Mapping[int, int]
 ) -> dict[int, Tensor]:
-    """Compute the nll by level, nats, of every ``every[r]``-th photo; DataError if they cannot be divided so.
-
-    Fine levels see fewer photos because they cost most and learn first.
-    """
+    """Compute the nll of every ``every[r]``-th photo by level: the finest cost most and learn first."""
     _check_shares(len(x), every)
     parts, start = [], 0
     for r in sorted(model.latent_shapes, reverse=True):
@@ -177,3 +181,169 @@ def batch_nll(
             parts.append(level_nll(*model(x[chosen], condition)))
             start = end
     return {r: torch.cat([part[r] for part in parts if r in part]) for r in parts[0]}
+
+
+def muon(device: torch.device) -> Callable[..., Optimizer]:
+    """Return timm's optimiser Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
+
+    timm orthogonalises in bf16, which processors without such instructions emulate: a step of the coarse flow
+    then spent two thirds of its time there. So a CPU takes fp32. DataError if timm is not installed.
+    """
+    try:
+        import timm.optim.muon as implementation  # timm takes seconds to import
+    except ImportError as error:
+        raise DataError("natural: training requires timm; pip install 'cinn-colorize[train]'") from error
+    # No option of the class reaches it.
+    original = implementation.zeropower_via_newtonschulz
+    original = getattr(original, "func", original)
+    precise = partial(original, dtype=torch.float32)
+    implementation.zeropower_via_newtonschulz = precise if device.type == "cpu" else original
+    kind: Callable[..., Optimizer] = implementation.Muon
+    return kind
+
+
+@dataclass(frozen=True)
+class CoarseTraining(NaturalTraining):
+    """Hyper-parameters of the coarse stage: backbone, pyramid and the colours at 16 px."""
+
+    photos: int = 250_000
+    coarse_noise: float = 0.01  # docs/training-log.md has what more of it costs
+    learn_every: Mapping[int, int] = field(default_factory=dict)
+    backbone_rate: float = 0.2
+    vivid: float = 0.75  # how much more vivid photos count than pale ones, see vividness
+    colours: float = 0.05  # weight of the error of the colours that features tell alone
+
+
+class CoarseTask(NaturalTask):
+    """Train the autoregressive level, and what it is conditioned on, without the details above it.
+
+    In training, the level knows the true colours of the places before each, and asks its features only for
+    what these do not tell. Sampling begins without any, so features must also tell the colours alone: by a
+    linear map, ``to_colours``, which belongs to the model during this stage only.
+    """
+
+    config, stage = CoarseTraining, Stage.coarse
+    ablations = ()
+
+    def learning(self, model: Natural, config: NaturalTraining) -> Groups:
+        shared, _ = _pyramid_parts(model, "coarse")
+        level = model.levels[str(COARSE)]
+        assert isinstance(level, CoarseLevel)
+        model.to_colours = Colours(level).to(level.unknown.device)
+        return [_alone(model, [*shared, level, model.to_colours]), *self._backbone(model, config)]
+
+    def prepare(  # type: ignore[override]
+        self, model: Natural, batch: Parts, config: NaturalTraining, noise: Noise, precision: torch.dtype
+    ) -> tuple[Tensor, Condition]:
+        x, L, features = super().prepare(model, batch, config, noise, precision)
+        with torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
+            return x, model.condition(L, features, COARSE)
+
+    def nll(  # type: ignore[override]
+        self, model: Natural, config: NaturalTraining, x: Tensor, condition: Condition
+    ) -> dict[int, Tensor]:
+        return level_nll(*model(x, condition))
+
+    def objective(  # type: ignore[override]
+        self,
+        model: Natural,
+        config: CoarseTraining,
+        nll: dict[int, Tensor],
+        sizes: Mapping[int, int],
+        x: Tensor,
+        condition: Condition,
+    ) -> dict[str, Tensor]:
+        """Let vivid photos count more; ``error`` is that of x at 16 px from features alone, squared."""
+        assert isinstance(model.to_colours, Colours)
+        error = model.to_colours.error(x, condition.prepared[COARSE].features)
+        vivid = vividness(x, config.vivid)
+        loss = self.loss({r: vivid * of_level for r, of_level in nll.items()}, sizes)
+        return {"loss": loss + config.colours * (vivid * error).mean(), "error": error.mean()}
+
+    def save(self, model: Natural, path: Path, training: dict[str, object]) -> None:
+        """Write a weights file without the map that only this stage needs."""
+        bare = deepcopy(model)
+        del bare.to_colours
+        super().save(bare, path, training)
+
+    def measure(self, model: Natural) -> dict[str, float]:
+        dev = self.dev[:: self.measured_every]
+        condition = partial(model.condition, finest=COARSE)
+        return {"nll_coarse": nll_by_level(model, dev, condition)[COARSE]} if dev else {}
+
+
+class Colours(nn.Conv2d):
+    """The colours at 16 px as a linear map of what the passes of the coarse level read; zero at first."""
+
+    def __init__(self, level: CoarseLevel) -> None:
+        super().__init__(len(level.to_passes) * level.refine.out_channels, 4 * 2, 1)
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
+
+    def error(self, x: Tensor, features: Sequence[Tensor]) -> Tensor:
+        """Compute the mean squared error for x (N, 2, 64, 64), given features (N, C, 8, 8), as (N,)."""
+        colours = F.pixel_shuffle(self(torch.cat([*features], dim=1)).float(), 2)
+        return (colours - F.avg_pool2d(x, CHROMA_SIZE // (2 * COARSE))).square().mean((1, 2, 3))
+
+
+@dataclass(frozen=True)
+class FineTraining(NaturalTraining):
+    """Hyper-parameters of the fine stage: the details above the autoregressive level."""
+
+    photos: int = 60_000
+    learn_every: Mapping[int, int] = field(default_factory=dict)
+
+
+class FineTask(NaturalTask):
+    """Train the details above an autoregressive level that is done, on the features that it reads."""
+
+    config, stage = FineTraining, Stage.fine
+    ablations = ()
+
+    def initial_model(self) -> Natural:
+        raise DataError("--stage fine: requires --start, the weights that --stage coarse wrote")
+
+    def learning(self, model: Natural, config: NaturalTraining) -> Groups:
+        return [_alone(model, details_of(model))]
+
+    def nll(  # type: ignore[override]
+        self, model: Natural, config: NaturalTraining, x: Tensor, L: Tensor, features: dict[int, Tensor]
+    ) -> dict[int, Tensor]:
+        return level_nll(*model(x, model.condition(L, features, coarsest=2 * COARSE)))
+
+
+@dataclass(frozen=True)
+class JointTraining(NaturalTraining):
+    """Hyper-parameters of the joint stage, which trains the backbone too."""
+
+    backbone_rate: float = 0.1
+
+
+class JointTask(NaturalTask):
+    """Train the backbone too (paper 4.2: h and the flow, jointly)."""
+
+    config, stage = JointTraining, Stage.joint
+    ablations = ()
+
+
+def details_of(model: Natural) -> list[nn.Module]:
+    """Return the levels of the details, and the parts of the pyramid that only they read."""
+    _, own = _pyramid_parts(model, "fine")
+    return [*own, *(model.levels[str(r)] for r in model.resolutions)]
+
+
+def _pyramid_parts(model: Natural, stage: str) -> tuple[list[nn.Module], list[nn.Module]]:
+    """Return the parts of the pyramid that the autoregressive level reads, and those of the details alone."""
+    pyramid = model.pyramid
+    if not isinstance(pyramid, FeaturePyramid):
+        raise DataError(f"--stage {stage}: the model to start from has no conditioning network")
+    shared = pyramid.up_to(2 * COARSE)
+    return shared, [module for module in pyramid.up_to(CHROMA_SIZE) if module not in shared]
+
+
+def _alone(model: Natural, modules: Sequence[nn.Module]) -> tuple[list[nn.Parameter], float]:
+    """Let some modules learn and no others; return their parameters, at the whole rate."""
+    model.requires_grad_(False)
+    for module in modules:
+        module.requires_grad_(True)
+    return [p for module in modules for p in module.parameters()], 1.0

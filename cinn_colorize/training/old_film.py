@@ -73,25 +73,9 @@ def some_as_film(
     return L, ab
 
 
-def _tone_curve(L: Floats, rng: Rng) -> NDArray[np.floating]:
-    return L ** math.exp(rng.normal(0, 0.25))
-
-
 def _contrast(L: Floats, rng: Rng) -> NDArray[np.floating]:
     steepness = rng.uniform(1, 4)
     return 0.5 + 0.5 * np.tanh(steepness / 2 * (L - 0.5)) / math.tanh(steepness / 4)
-
-
-def _lifted_black(L: Floats, rng: Rng) -> NDArray[np.floating]:
-    return L + rng.uniform(0, 0.25) * (1 - L)
-
-
-def _dull_white(L: Floats, rng: Rng) -> NDArray[np.floating]:
-    return L * rng.uniform(0.75, 1)
-
-
-def _blur(L: Floats, rng: Rng) -> NDArray[np.floating]:
-    return _gaussian(L, rng.uniform(0.3, 1.4) * max(L.shape) / _SIZE)
 
 
 def _vignette(L: Floats, rng: Rng) -> NDArray[np.floating]:
@@ -131,15 +115,17 @@ def _gaussian(image: Floats, sigma: float) -> Floats:
     return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
 
 
+_Step = Callable[[Floats, Rng], NDArray[np.floating]]
+
 # In the order of their happening, and how many prints each of them meets.
-_STEPS: tuple[tuple[float, Callable[[Floats, Rng], NDArray[np.floating]]], ...] = (
-    (0.8, _tone_curve),
+_STEPS: tuple[tuple[float, _Step], ...] = (
+    (0.8, lambda L, rng: L ** math.exp(rng.normal(0, 0.25))),  # another tone curve
     (0.4, _contrast),
-    (0.4, _blur),
+    (0.4, lambda L, rng: _gaussian(L, rng.uniform(0.3, 1.4) * max(L.shape) / _SIZE)),  # blur
     (0.3, _vignette),
     (0.7, _grain),
-    (0.4, _lifted_black),
-    (0.4, _dull_white),
+    (0.4, lambda L, rng: L + rng.uniform(0, 0.25) * (1 - L)),  # black that is lifted
+    (0.4, lambda L, rng: L * rng.uniform(0.75, 1)),  # white that is dull
     (0.2, _dust),
     (0.3, _jpeg),
 )

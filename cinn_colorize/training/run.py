@@ -1,30 +1,38 @@
-"""A training run: its model, its folder and the files that it writes."""
+"""A training run: its model, its folder and the files that it writes, logs among them."""
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import importlib.util
 import logging
+import os
 import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
+import cv2
 import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
-from cinn_colorize import flow
 from cinn_colorize.errors import DataError, WorkerError
-from cinn_colorize.files.atomic import check_output, remove_leftovers
+from cinn_colorize.files.atomic import check_output, remove_leftovers, replacing
 from cinn_colorize.files.messages import printable_name
+from cinn_colorize.flow.sequence import Sequence
 from cinn_colorize.imaging.photo import recipe_at
 from cinn_colorize.models import load_model
-from cinn_colorize.training.checkpoint import KEPT, checkpoints
-from cinn_colorize.training.logs import Logs
 from cinn_colorize.training.loop import train
-from cinn_colorize.training.reports import Evaluation, Progress
-from cinn_colorize.training.run_options import RunOptions
+from cinn_colorize.training.run_options import Evaluation, Progress, RunOptions
+from cinn_colorize.training.state import KEPT, checkpoints
 from cinn_colorize.training.task import Model, Task, TrainingConfig
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +48,7 @@ def run_training(task: Task[Any], run: Path, config: TrainingConfig, options: Ru
     """
     model = _initial_model(task, config.seed, options.start)
     for module in model.modules():
-        if isinstance(module, flow.Sequence):
+        if isinstance(module, Sequence):
             module.save_memory = options.save_memory
     recorder = _Recorder(task, run, config, options)
     lock = FileLock(run / ".lock")
@@ -145,3 +153,91 @@ def _prepare_folder(run: Path, model: nn.Module, resume: bool) -> None:
     if free < needed:
         missing = f"{free / 1e9:.1f} GB are free there, {needed / 1e9:.1f} GB are needed for checkpoints"
         raise DataError(f"{name}: {missing}")
+
+
+class Logs:
+    """The logs of a run, by name; every row has a column ``seen``, the number of photos so far."""
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self.board: SummaryWriter | None = None
+        self.headers: dict[str, list[str]] = {}
+
+    @property
+    def paths(self) -> list[Path]:
+        return [self._path(name) for name in ("progress", "evaluation")]
+
+    def open(self, seen: int) -> None:
+        """Continue after so many photos; drop rows that a killed run wrote after its last checkpoint."""
+        for path in filter(Path.exists, self.paths):
+            try:
+                self.headers[path.stem], rows = _read(path)
+                _write(path, self.headers[path.stem], [row for row in rows if int(row["seen"]) <= seen])
+            except OSError as error:
+                raise DataError(f"{printable_name(path)}: cannot be written ({error.strerror})") from error
+        self.board = self._open_board(seen)
+
+    def _open_board(self, seen: int) -> SummaryWriter | None:
+        if not importlib.util.find_spec("tensorboard"):
+            return None
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(self.run / "tensorboard"), purge_step=seen + 1)
+
+    def has(self, name: str, seen: int) -> bool:
+        path = self._path(name)
+        return path.exists() and any(int(row["seen"]) == seen for row in _read(path)[1])
+
+    def write(self, name: str, values: Mapping[str, float]) -> None:
+        """Append a row. A full disk does not end the run."""
+        path = self._path(name)
+        try:
+            header = self.headers.get(name, [])
+            if not set(values) <= set(header):
+                header = self.headers[name] = list(dict.fromkeys([*header, *values]))
+                _write(path, header, _read(path)[1] if path.exists() else [])
+            with path.open("a", newline="") as file:
+                csv.DictWriter(file, header, restval="").writerow(values)
+        except OSError as error:
+            shown = printable_name(path)
+            log.warning("%s: cannot be written (%s); the run continues", shown, error.strerror)
+        with self._showing() as board:
+            if board:
+                for column, value in values.items():
+                    board.add_scalar(f"{name}/{column}", value, int(values["seen"]))
+
+    def picture(self, path: Path, seen: int) -> None:
+        with self._showing() as board:
+            if board:
+                pixels = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+                board.add_image("samples", pixels, seen, dataformats="HWC")
+
+    @contextlib.contextmanager
+    def _showing(self) -> Iterator[Any]:
+        """Yield TensorBoard, if it is there; once its disk is full, it takes no more."""
+        try:
+            yield self.board
+            if self.board:
+                self.board.flush()
+        except OSError as error:
+            shown = printable_name(self.run / "tensorboard")
+            log.warning("%s: cannot be written (%s); it shows no more of this run", shown, error.strerror)
+            self.board = None
+
+    def _path(self, name: str) -> Path:
+        return self.run / f"{name}.csv"
+
+
+def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Read the header and the complete rows: a kill may have cut off the last one."""
+    with path.open(newline="", errors="replace") as file:
+        reader = csv.DictReader(file)
+        rows = [row for row in reader if None not in row.values() and row.get("seen", "").isdecimal()]
+    return list(reader.fieldnames or []), rows
+
+
+def _write(path: Path, header: list[str], rows: list[dict[str, str]]) -> None:
+    with replacing(path) as descriptor, os.fdopen(descriptor, "w", newline="", closefd=False) as file:
+        writer = csv.DictWriter(file, header, restval="")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,4 +1,4 @@
-"""The options of a run, whatever it learns."""
+"""What a run is told, whatever it learns, and what it reports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,37 @@ from pathlib import Path
 import torch
 
 from cinn_colorize.training.processes import Processes
-from cinn_colorize.training.reports import Evaluation, Progress
+
+
+class _Report:
+    figures: dict[str, float]  # of the task
+
+    def listed(self) -> str:
+        """Write the figures on one line, to four digits: ``loss 0.1234  nll -0.5678``."""
+        return "  ".join(f"{name} {value:.4f}" for name, value in self.figures.items())
+
+
+@dataclass(frozen=True)
+class Progress(_Report):
+    """The progress of a run."""
+
+    seen: int
+    total: int
+    figures: dict[str, float]  # averaged since the last report
+    photos_per_second: float
+    gradient_norm: float
+    skipped: int  # steps left out, see Health
+    rollbacks: int  # returns to a checkpoint
+    unreadable: int  # photos and shards of the data left out
+
+
+@dataclass(frozen=True)
+class Evaluation(_Report):
+    """Figures of the averaged model on held-out data."""
+
+    seen: int
+    figures: dict[str, float]  # of the task
+    sheet: Path | None  # picture of samples
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,20 @@
-"""The state of a run, from which it continues exactly where it stopped."""
+"""The state of a run, and its checkpoints, from which it continues exactly where it stopped.
+
+``checkpoint-N.pt`` holds the state after N photos. The last two are kept.
+"""
 
 from __future__ import annotations
 
 import logging
+import math
+import re
+import zipfile
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any, Generic, cast
 
 import torch
@@ -15,16 +23,18 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from cinn_colorize.errors import DataError, DivergedError
+from cinn_colorize.files.atomic import writing
 from cinn_colorize.files.messages import printable_name
-from cinn_colorize.training.checkpoint import load_newest
 from cinn_colorize.training.choices import Precision
-from cinn_colorize.training.health import Health
-from cinn_colorize.training.task import Model, Task, TrainingConfig
+from cinn_colorize.training.task import EXPLODING, Model, Task, TrainingConfig
 
 log = logging.getLogger(__name__)
 
 MAX_RETURNS = 3  # returns to one checkpoint
 NAMED = 100  # photos left out that are named; ImageNet has thousands that are gray
+KEPT = 2  # checkpoints
+_WINDOW = 100  # steps in the running median of gradient norms
+KNOWN = 20  # steps required before any norm counts as exploding
 
 
 class RunState(Generic[Model]):
@@ -44,7 +54,8 @@ class RunState(Generic[Model]):
         config: TrainingConfig,
         dtype: torch.dtype,
     ) -> None:
-        self.model, self.optimizer, self._name = model, optimizer, printable_name(run)
+        self.model, self.optimizer, self.run, self._name = model, optimizer, run, printable_name(run)
+        self.task, self.config = task, config
         self.average = AveragedModel(model, multi_avg_fn=partial(_update_average, config.ema))
         self.average.eval()
         self.health = Health(exploding=task.exploding)
@@ -60,7 +71,6 @@ class RunState(Generic[Model]):
 
     @property
     def averaged(self) -> Model:
-        """The model with averaged weights, in eval mode."""
         return cast(Model, self.average.module)
 
     def state_dict(self) -> dict[str, Any]:
@@ -96,15 +106,11 @@ class RunState(Generic[Model]):
         return fault
 
     def update(self) -> None:
-        """Take a step along the gradients, and let the average follow."""
         self.optimizer.step()
         self.average.update_parameters(self.model)
 
     def go_back(self, state: Mapping[str, Any] | None, fault: str) -> None:
-        """Load what a checkpoint's state had learnt, but continue with the photos after ``seen``.
-
-        DivergedError if this would be the fourth return to the same checkpoint.
-        """
+        """Load what a checkpoint had learnt, and go on after ``seen``; DivergedError at its fourth return."""
         assert state is not None
         self._returns = self._returns + 1 if state["seen"] == self._returned_to else 1
         self._returned_to = state["seen"]
@@ -147,10 +153,7 @@ class RunState(Generic[Model]):
 
 
 def settings_to_resume(run: Path, config: TrainingConfig, given: Iterable[str]) -> TrainingConfig:
-    """Return the hyper-parameters with which a run continues: those ``given``, and the others as they were.
-
-    DataError if no checkpoint can be read.
-    """
+    """Return the hyper-parameters with which a run continues: those given, and the others as they were."""
     state = load_newest(run)
     if state is None:
         return config
@@ -196,3 +199,90 @@ def _update_average(
     """Move averages towards the weights; the decay rises at first, so that initial weights fade soon."""
     rising = min(decay, (1 + float(updates)) / (10 + float(updates)))
     torch._foreach_lerp_(averages, currents, 1 - rising)
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """List the checkpoints of a run, newest first."""
+    names = {path: re.fullmatch(r"checkpoint-(\d+)\.pt", path.name) for path in run.glob("checkpoint-*.pt")}
+    return sorted((path for path, match in names.items() if match), key=position, reverse=True)
+
+
+def position(path: Path) -> int:
+    """Return how many photos a run had seen at a checkpoint."""
+    return int(path.stem.removeprefix("checkpoint-"))
+
+
+def save_checkpoint(run: Path, state: Mapping[str, Any]) -> None:
+    """Write a run's state under its position ``seen``, and delete all older ones but the newest.
+
+    A kill at any moment leaves the older checkpoints as they are, and the new one complete or absent.
+    DataError if it cannot be written; the older ones stay.
+    """
+    path = run / f"checkpoint-{state['seen']:010d}.pt"
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        with writing(path) as file:
+            torch.save(dict(state), file)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        raise DataError(f"{printable_name(path)}: cannot be written ({_reason(error)})") from error
+    for old in checkpoints(run)[KEPT:]:
+        old.unlink(missing_ok=True)
+
+
+def load_newest(run: Path) -> dict[str, Any] | None:
+    """Load the newest state that can be read; return None if there is no checkpoint at all.
+
+    Newer, damaged checkpoints are renamed, so that they do not count among those kept. DataError if all are
+    damaged.
+    """
+    found = checkpoints(run)
+    for tried, path in enumerate(found):
+        try:
+            state = _load(path)
+        except DataError as error:
+            log.warning("%s; trying the previous checkpoint", error)
+            continue
+        for damaged in found[:tried]:
+            damaged.replace(damaged.with_suffix(".damaged"))
+        return state
+    if found:
+        raise DataError(f"{printable_name(run)}: all checkpoints are damaged; start again in another --run")
+    return None
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch.load does not verify checksums
+            damaged = archive.testzip()
+        if damaged is None:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            return state
+    except Exception as error:
+        raise DataError(f"{printable_name(path)}: damaged ({_reason(error)})") from error
+    raise DataError(f"{printable_name(path)}: damaged (checksum)")
+
+
+def _reason(error: Exception) -> str:
+    while isinstance(error.__context__, OSError):
+        error = error.__context__
+    return getattr(error, "strerror", None) or " ".join(str(error).split())[:100]
+
+
+class Health:
+    """Judge steps by their loss and gradient norm before they change the model.
+
+    A norm explodes if it is more than ``exploding`` times the median of the last 100 steps taken: clipped,
+    such a step would have an arbitrary direction.
+    """
+
+    def __init__(self, norms: Iterable[float] = (), exploding: float = EXPLODING) -> None:
+        self.norms, self.exploding = deque(norms, _WINDOW), exploding
+
+    def fault(self, loss: float, norm: float) -> str:
+        """Say why to leave out a step; return "" for a good one, and remember its norm."""
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            return f"loss {loss:g}, gradient norm {norm:g}"
+        if len(self.norms) >= KNOWN and norm > self.exploding * (usual := median(self.norms)):
+            return f"gradient norm {norm:.3g}, {norm / max(usual, 1e-12):.0f} times its median"
+        self.norms.append(norm)
+        return ""

@@ -1,37 +1,48 @@
-"""Tasks: a data set, the model for it, and the objective of a training step."""
+"""Tasks: a data set, the model for it, and what a training step minimises and adds noise to.
+
+The objective is maximum likelihood (paper 3.2, Eq. 6), the noise that of paper 3.4.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cinn_colorize.colorizer import Colorizer
-from cinn_colorize.data.readers import ColorReader, readable
-from cinn_colorize.data.sources import Source, evenly_spaced
+from cinn_colorize.data.sources import ColorReader, Source, evenly_spaced, readable
 from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.files.atomic import PUBLIC, mode_like
+from cinn_colorize.flow.coupling import ConvSubnet, LinearSubnet
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tiles
 from cinn_colorize.models import Loaded, save_model
 from cinn_colorize.models.base import ConditionalFlow, PhotoFlow
-from cinn_colorize.training.choices import Stage
+from cinn_colorize.models.bedrooms import PlainNetwork
+from cinn_colorize.training.choices import Ablation, Stage
 from cinn_colorize.training.crops import Batch, Crops, Loading, Parts, Prepare, batches, for_network
-from cinn_colorize.training.health import EXPLODING
-from cinn_colorize.training.objective import Noise, level_nll, mean_loss
 
 Model = TypeVar("Model", bound=nn.Module)
 Flow = TypeVar("Flow", bound=ConditionalFlow)
 Photos = TypeVar("Photos", bound=PhotoFlow)
 
+Architecture = TypeVar("Architecture", bound=Any)
+
 Groups = list[tuple[list[nn.Parameter], float]]  # parameters that learn, and the factor of their rate
+# Fields of the architectures that have these parts, by the same names.
+_SWITCHES = (Ablation.haar, Ablation.mixing, Ablation.conditioning)
+EXPLODING = 20.0  # a gradient norm explodes above this multiple of its running median
 SHEET_PHOTOS, SHEET_SAMPLES = 8, 3
+_WAVES = 8  # nodes across a photo of the noise between pixels and the whole
+_KEPT = 0.77  # share of the nodes' variance that bicubic interpolation keeps
+_MEAN_CHROMA = 1.13  # of the photos in photos-train-*.zip, in units of x
 
 
 def cosine(seen: float, photos: int, peak: float, warmup: int) -> float:
@@ -62,13 +73,29 @@ class TrainingConfig:
 
     @property
     def length(self) -> int:
-        """Number of samples that the whole run sees."""
         return self.steps * self.batch
 
     def rate(self, seen: int) -> float:
         """Compute the learning rate of the step that begins after ``seen`` photos: that of its middle."""
         middle = seen + self.batch / 2
         return cosine(middle, self.photos, self.learning_rate, min(self.warmup, self.photos // 10))
+
+
+class Noise:
+    """Draw standard normal noise for a process's share of a batch: its rows of the noise of the whole batch.
+
+    The noise of a photo thus does not depend on how many processes share the batch, each with every
+    ``count``-th photo. The generator is seeded for the step.
+    """
+
+    def __init__(self, generator: torch.Generator, rank: int = 0, count: int = 1) -> None:
+        self.generator, self.rank, self.count = generator, rank, count
+
+    def __call__(self, like: Tensor, *shape: int) -> Tensor:
+        """Draw noise (N, *shape) of the type and on the device of ``like`` (N, ...)."""
+        whole = (len(like) * self.count, *shape)
+        noise = torch.randn(whole, generator=self.generator, device=like.device, dtype=like.dtype)
+        return noise[self.rank :: self.count]
 
 
 class Task(Generic[Model]):
@@ -84,6 +111,7 @@ class Task(Generic[Model]):
     ablate: tuple[str, ...] = ()  # those of them to leave out
     distinct: int  # number of samples to learn from
     unreadable: Sequence[str] = ()  # messages about parts of the data that could not be opened
+    compiled: ClassVar[str]  # name of the method that torch.compile can make faster
 
     def settings(self, **given: Any) -> TrainingConfig:
         """Return the hyper-parameters of a run: those given, else defaults; no noise if it is ablated."""
@@ -97,7 +125,7 @@ class Task(Generic[Model]):
 
     def learning(self, model: Model, config: Any) -> Groups:
         """Return the parameters that learn, in groups."""
-        return [(list(model.parameters()), 1.0)]
+        return [([p for p in model.parameters() if p.requires_grad], 1.0)]
 
     def optimizer(self, model: Model, groups: Groups, config: TrainingConfig) -> Optimizer:
         """Build the optimiser, AdamW; its groups hold the factor of the learning rate as ``factor``."""
@@ -106,8 +134,7 @@ class Task(Generic[Model]):
         return torch.optim.AdamW(parts, rate, betas=self.betas, weight_decay=decay, fused=True)
 
     def compile(self) -> None:
-        """Use torch.compile."""
-        raise NotImplementedError
+        setattr(self, self.compiled, torch.compile(getattr(self, self.compiled)))
 
     def batches(self, config: Any, start: int, loading: Loading) -> Generator[Batch]:
         """Load c and x of the samples from position ``start``, a multiple of the batch, to the run's end.
@@ -141,9 +168,14 @@ class Task(Generic[Model]):
 class FlowTask(Task[Flow]):
     """Train a flow by maximum likelihood; there is a subclass for each ``--dataset``."""
 
-    def compile(self) -> None:
-        """Compile the forward pass."""
-        self.nll = torch.compile(self.nll)  # type: ignore[method-assign]
+    compiled = "nll"
+
+    def built(self, kind: Callable[[Any], Flow], architecture: Any) -> Flow:
+        """Build a model without the parts of :class:`Ablation` that are to be left out."""
+        model = kind(without(architecture, self.ablate))
+        if Ablation.initialisation in self.ablate:
+            _initialise_as_torch(model)
+        return model
 
     def prepare(
         self, model: Flow, batch: Parts, config: Any, noise: Noise, precision: torch.dtype
@@ -169,7 +201,6 @@ class FlowTask(Task[Flow]):
     def losses(
         self, model: Flow, batch: Parts, config: Any, noise: Noise, precision: torch.dtype
     ) -> dict[str, Tensor]:
-        """See :meth:`Task.losses`; ``nll`` is in nats per dimension of the levels that learn."""
         inputs = self.prepare(model, batch, config, noise, precision)
         with torch.autocast(batch[0].device.type, precision, enabled=precision != torch.float32):
             nll = self.nll(model, config, *inputs)
@@ -187,10 +218,8 @@ class FlowTask(Task[Flow]):
         save_model(path, model, training)
 
 
-class PhotoTask(FlowTask[Photos]):
-    """Train a flow of photos; of those held out, every ``measured_every``-th is measured."""
-
-    measured_every: ClassVar[int] = 1
+class CropsTask(Task[Model]):
+    """Learn from random crops of photos; some others, ``dev``, are held out."""
 
     def __init__(self, photos: Sequence[Source], dev: Sequence[Source] = ()) -> None:
         self.photos, self.dev, self.distinct = photos, dev, len(photos)
@@ -200,16 +229,19 @@ class PhotoTask(FlowTask[Photos]):
         return for_network
 
     def batches(self, config: Any, start: int, loading: Loading) -> Generator[Batch]:
-        """Load random crops, see :meth:`crop`."""
         crops = Crops(self.photos, config.seed, self.crop(config))
         return batches(crops, start, config.photos, config.batch, loading)
 
+
+class PhotoTask(CropsTask[Photos], FlowTask[Photos]):
+    """Train a flow of photos; of those held out, every ``measured_every``-th is measured."""
+
+    measured_every: ClassVar[int] = 1
+
     def measure(self, model: Photos) -> dict[str, float]:
-        """Measure the nll of photos held out, nats per dimension."""
         return {"nll": mean_nll(model, self.dev[:: self.measured_every])} if self.dev else {}
 
     def draw(self, model: Photos, device: torch.device, path: Path) -> bool:
-        """Draw photos held out, with samples."""
         if self.dev:
             photo_sheet(model, self.dev, device, path)
         return bool(self.dev)
@@ -225,3 +257,67 @@ def photo_sheet(model: PhotoFlow, photos: Sequence[Source], device: torch.device
             mode &= mode_like(path_of_photo)
         shown += tiles(photo, colorizer.colorize(photo, SHEET_SAMPLES, temperature=1.0))
     save_sheet(contact_sheet(shown, columns=2 * (1 + SHEET_SAMPLES)), path, mode=mode)
+
+
+def without(architecture: Architecture, ablate: Collection[str]) -> Architecture:
+    """Leave parts of :class:`Ablation` out of an architecture; ignore those that do not concern it."""
+    changed = replace(architecture, **{name: False for name in _SWITCHES if name in ablate})
+    if Ablation.clamp not in ablate:
+        return changed
+    if hasattr(changed, "clamp"):
+        return replace(changed, clamp=math.inf)
+    stages = {r: replace(stage, clamp=math.inf) for r, stage in changed.stages.items()}
+    return replace(changed, stages=stages)
+
+
+def _initialise_as_torch(model: nn.Module) -> None:
+    """Initialise the subnetworks of the coupling blocks and a plain conditioning network as torch does."""
+    for network in model.modules():
+        if isinstance(network, ConvSubnet | LinearSubnet | PlainNetwork):
+            for layer in network.modules():
+                if isinstance(layer, nn.Conv2d | nn.Linear):
+                    layer.reset_parameters()
+
+
+def level_nll(latents: Mapping[int, Tensor], log_dets: Mapping[int, Tensor]) -> dict[int, Tensor]:
+    """Compute the nll by level, nats, (N,) each, with the constant of the normal; their sum is that of x."""
+    constant = 0.5 * math.log(2 * math.pi)
+    return {r: (0.5 * z.square() + constant).flatten(1).sum(1) - log_dets[r] for r, z in latents.items()}
+
+
+def balanced_loss(nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor:
+    """Compute the loss of ``natural``: each level's nll per dimension, weighted by the root of its share.
+
+    Weighted by the share itself (Eq. 6 as it stands), the coarse colours, a sixteenth of all dimensions,
+    would hardly count. Arguments are by level: nll (N,), and the number of dimensions in the whole model.
+    """
+    total = sum(sizes.values())
+    parts = [values.mean() / sizes[r] * math.sqrt(sizes[r] / total) for r, values in nll.items()]
+    return torch.stack(parts).sum()
+
+
+def vividness(x: Tensor, exponent: float) -> Tensor:
+    """Compute how much photos x = ab / 15, (N, 2, H, W), count by their mean chroma.
+
+    What is learnt is the density of photos drawn with these weights, (N,).
+    """
+    chroma = x.norm(dim=1).mean((1, 2)) / _MEAN_CHROMA
+    return chroma.clamp(0.3, 3.0) ** exponent
+
+
+def mean_loss(nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor:
+    """Compute the nll per dimension, Eq. 6 without the prior; see :func:`balanced_loss`."""
+    return torch.stack([values.mean() for values in nll.values()]).sum() / sum(sizes.values())
+
+
+def add_noise(x: Tensor, pixel: float, coarse: float, noise: Noise) -> Tensor:
+    """Add noise at every scale to x (N, 2, 64, 64): to pixels, to the whole photo, and waves in between.
+
+    Waves of 16 pixels and more, and the noise of the whole photo, deviate by ``coarse``. They keep the coarse
+    levels from memorising their training photos. Waves are smooth: of blocks a model would learn the edges.
+    """
+    channels, height, width = x.shape[1:]
+    nodes = noise(x, channels, _WAVES, _WAVES)
+    waves = F.interpolate(nodes, (height, width), mode="bicubic", align_corners=False) / math.sqrt(_KEPT)
+    pixels, whole = noise(x, channels, height, width), noise(x, channels, 1, 1)
+    return x + pixel * pixels + coarse * (waves + whole)

@@ -16,11 +16,15 @@ from shared import Times, in_turn, ratio, table
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from cinn_colorize.flow import BASE, AffineCoupling, Sequence
+from cinn_colorize.flow.coupling import AffineCoupling
+from cinn_colorize.flow.multiscale import BASE
+from cinn_colorize.flow.sequence import Sequence
+from cinn_colorize.models import base
+from cinn_colorize.models.base import StageConditions
 from cinn_colorize.models.imagenet_vgg import ImagenetVgg, ImagenetVggConfig
-from cinn_colorize.models.natural import LevelConfig, NaturalConfig, level_flow
-from cinn_colorize.models.stage import StageConditions
-from cinn_colorize.training.precision import choose_precision
+from cinn_colorize.models.natural import level_flow
+from cinn_colorize.models.natural_config import LevelConfig, NaturalConfig
+from cinn_colorize.training.processes import choose_precision
 
 BATCH, SAMPLES = 16, 8
 SIZES = {32: (3, 64), 16: (3, 96), 8: (3, 128), 4: (3, 128), 2: (2, 96), 1: (2, 64), 0: (2, 64)}
@@ -152,7 +156,7 @@ def imagenet_vgg(config: ImagenetVggConfig | None = None) -> Pair:
         return list(latents.values()), sum(log_dets.values(), torch.zeros(()))
 
     def inverse(z: Tensors, given: Tensors, at_once: int) -> Tensors:
-        condition = prepared(given).expand(at_once)  # once for all samples of the photo
+        condition = base.expanded(prepared(given), at_once)  # once for all samples of the photo
         names = model.latent_shapes
         return in_chunks(
             lambda z: [model.inverse(dict(zip(names, z, strict=True)), condition)[0]], z, at_once

@@ -17,16 +17,11 @@ import FrEIA.modules as fm
 import torch
 from torch import Tensor, nn
 
-from cinn_colorize.flow import (
-    BASE,
-    AffineCoupling,
-    ConvSubnet,
-    HaarDownsampling,
-    OrthogonalMixing,
-    Permutation,
-    Sequence,
-    Squeeze,
-)
+from cinn_colorize.flow.coupling import AffineCoupling, ConvSubnet
+from cinn_colorize.flow.downsampling import HaarDownsampling, Squeeze
+from cinn_colorize.flow.mixing import OrthogonalMixing, Permutation
+from cinn_colorize.flow.multiscale import BASE
+from cinn_colorize.flow.sequence import Sequence
 from cinn_colorize.models.imagenet_vgg import SIZE, ImagenetVgg
 
 

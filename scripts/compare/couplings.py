@@ -15,12 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinn_colorize.flow import LeakyClamp, SinhMap, haar
+from cinn_colorize.flow.details import LeakyClamp, SinhMap
+from cinn_colorize.flow.downsampling import haar
 from cinn_colorize.models.base import PhotoFlow
-from cinn_colorize.models.conditioning import FeaturePyramid, LevelHead
 from cinn_colorize.models.conditioning.layers import conv
-from cinn_colorize.models.natural import COARSE, Condition, Level, Natural, level_flow
-from cinn_colorize.models.natural_config import LevelConfig, NaturalConfig
+from cinn_colorize.models.conditioning.pyramid import FeaturePyramid, LevelHead
+from cinn_colorize.models.natural import Condition, Level, Natural, level_flow
+from cinn_colorize.models.natural_config import COARSE, LevelConfig, NaturalConfig
 
 BASE = 0  # name of the level of one pixel
 RESOLUTIONS = (8, 4, 2, 1)  # of the details below 16 px

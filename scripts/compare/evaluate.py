@@ -32,9 +32,9 @@ from cinn_colorize import Colorizer, evaluation
 from cinn_colorize.colorizer import NetworkInput
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import ending_in_a_line
-from cinn_colorize.evaluation.bootstrap import difference
 from cinn_colorize.evaluation.evaluator import Model
-from cinn_colorize.evaluation.given import statistics_by_name
+from cinn_colorize.evaluation.metrics import difference
+from cinn_colorize.evaluation.table import statistics_by_name
 from cinn_colorize.files import tensorfile
 from cinn_colorize.files.atomic import sha256
 from cinn_colorize.imaging.options import Upsampling

@@ -17,8 +17,7 @@ from torch import Tensor
 
 from cinn_colorize.data.sources import Source
 from cinn_colorize.files.atomic import sha256
-from cinn_colorize.models.conditioning import EfficientNetLite2, gray_input
-from cinn_colorize.models.conditioning.backbone import FEATURES
+from cinn_colorize.models.conditioning.backbone import FEATURES, EfficientNetLite2, gray_input
 from cinn_colorize.training.crops import Batch, Crops, Loading, batches
 from cinn_colorize.training.features import load_backbone
 

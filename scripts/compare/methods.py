@@ -12,7 +12,7 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from torch.func import functional_call
 
 from cinn_colorize.models.conditioning.backbone import FEATURES
-from cinn_colorize.models.conditioning.bins import ColorBins, rarity
+from cinn_colorize.models.conditioning.gamut import ColorBins, rarity
 from cinn_colorize.models.conditioning.layers import conv
 
 Features = Mapping[int, Tensor]  # of the frozen backbone, by stride; none for methods that see only L

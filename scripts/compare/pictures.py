@@ -14,8 +14,7 @@ from evaluate import rows
 from PIL import Image
 
 from cinn_colorize.colorizer import NetworkInput
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import find_photos
+from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.photos import Doubles, read_square, to_rgb
 from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, save_sheet

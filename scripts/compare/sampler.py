@@ -17,7 +17,7 @@ from torch import Tensor
 from cinn_colorize.colorizer import NetworkInput
 from cinn_colorize.files import tensorfile
 from cinn_colorize.imaging.color import Floats
-from cinn_colorize.models.conditioning import EfficientNetLite2
+from cinn_colorize.models.conditioning.backbone import EfficientNetLite2
 
 
 class Colorized(NamedTuple):

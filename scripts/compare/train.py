@@ -30,19 +30,16 @@ from cinn_colorize.data.sources import Source, find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.files import tensorfile
 from cinn_colorize.models.bedrooms import SIZE
-from cinn_colorize.models.conditioning import EfficientNetLite2
-from cinn_colorize.models.conditioning.backbone import FEATURES
+from cinn_colorize.models.conditioning.backbone import FEATURES, EfficientNetLite2
 from cinn_colorize.training.bedrooms import BedroomsTask, BedroomsTraining
 from cinn_colorize.training.choices import Precision
 from cinn_colorize.training.crops import Batch, Loading
 from cinn_colorize.training.datasets import open_task
 from cinn_colorize.training.features import load_backbone
 from cinn_colorize.training.natural import NaturalTask
-from cinn_colorize.training.objective import Noise
-from cinn_colorize.training.reports import Progress
 from cinn_colorize.training.run import run_training
-from cinn_colorize.training.run_options import RunOptions
-from cinn_colorize.training.task import Task, TrainingConfig
+from cinn_colorize.training.run_options import Progress, RunOptions
+from cinn_colorize.training.task import Noise, Task, TrainingConfig
 
 ALL: list[type[Method]] = [Regression, Classification, VaeMdn, Pix2pix, ColorGan]
 METHODS = {method.name: method for method in ALL}

@@ -19,11 +19,17 @@ from pathlib import Path
 import numpy as np
 
 from cinn_colorize.colorizer import Colorizer, NetworkInput, likeliest, typical
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import find_photos
+from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.errors import ending_in_a_line
-from cinn_colorize.evaluation.bootstrap import Statistics, Term, difference, estimate
-from cinn_colorize.evaluation.metrics import color_statistics, limited, picture_statistics
+from cinn_colorize.evaluation.metrics import (
+    Statistics,
+    Term,
+    color_statistics,
+    difference,
+    estimate,
+    limited,
+    picture_statistics,
+)
 from cinn_colorize.evaluation.photos import read_square, to_rgb
 from cinn_colorize.imaging.options import TYPICAL_OF
 

@@ -25,8 +25,7 @@ from PIL import Image
 from scipy import ndimage
 
 from cinn_colorize import Colorizer
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import evenly_spaced, find_photos
+from cinn_colorize.data.sources import Reader, evenly_spaced, find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.photos import Square, read_square, to_rgb
 from cinn_colorize.imaging.color import pixels_to_lab

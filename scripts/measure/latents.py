@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cinn_colorize import Colorizer
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import find_photos
+from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.latents.noise import Floats

@@ -22,10 +22,9 @@ from PIL import Image
 
 from cinn_colorize import Colorizer
 from cinn_colorize.colorizer import ConditionedPhoto, NetworkInput
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import Source, evenly_spaced, find_photos
+from cinn_colorize.data.sources import Reader, Source, evenly_spaced, find_photos
 from cinn_colorize.errors import ending_in_a_line
-from cinn_colorize.evaluation.likelihood import with_noise
+from cinn_colorize.evaluation.evaluator import with_noise
 from cinn_colorize.evaluation.photos import Square, read_square, to_rgb
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.latents.latent import Latent

@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from cinn_colorize.colorizer import Colorizer, NetworkInput
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import evenly_spaced, find_photos
+from cinn_colorize.data.sources import Reader, evenly_spaced, find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.photos import read_square
 

@@ -16,11 +16,9 @@ import numpy as np
 
 from cinn_colorize import Colorizer
 from cinn_colorize.colorizer import NetworkInput
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import find_photos
+from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.errors import ending_in_a_line
-from cinn_colorize.evaluation.bootstrap import estimate
-from cinn_colorize.evaluation.metrics import color_statistics, limited
+from cinn_colorize.evaluation.metrics import color_statistics, estimate, limited
 from cinn_colorize.evaluation.photos import read_square
 
 SATURATIONS = np.linspace(0.25, 2, 8, dtype=np.float32)

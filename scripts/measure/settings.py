@@ -28,12 +28,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cinn_colorize.colorizer import Colorizer, NetworkInput
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import find_photos
+from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation import KidLite0
-from cinn_colorize.evaluation.bootstrap import Statistics, difference, estimate
-from cinn_colorize.evaluation.metrics import color_statistics, exploding, limited, picture_statistics
+from cinn_colorize.evaluation.metrics import (
+    Statistics,
+    color_statistics,
+    difference,
+    estimate,
+    exploding,
+    limited,
+    picture_statistics,
+)
 from cinn_colorize.evaluation.photos import read_square, to_rgb
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.light import shown

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import ending_in_a_line
-from cinn_colorize.evaluation.given import read_column
+from cinn_colorize.evaluation.table import read_column
 
 SOURCES = {"sports": "people", "places-rooms": "indoors"}
 CLASSES = {  # ImageNet's order

@@ -18,8 +18,7 @@ from hints import object_at, pixels_of, recolor_things
 from scipy import ndimage
 
 from cinn_colorize import Colorizer
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import evenly_spaced, find_photos
+from cinn_colorize.data.sources import Reader, evenly_spaced, find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.photos import read_square
 from cinn_colorize.imaging import color

@@ -18,10 +18,9 @@ import numpy as np
 from settings import Settings
 
 from cinn_colorize.colorizer import NetworkInput
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import find_photos
+from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.errors import ending_in_a_line
-from cinn_colorize.evaluation.bootstrap import Statistics, Term, difference, estimate
+from cinn_colorize.evaluation.metrics import Statistics, Term, difference, estimate
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.photo import open_photo
 

@@ -20,10 +20,9 @@ from PIL import Image, ImageOps
 
 from cinn_colorize import Colorizer
 from cinn_colorize.colorizer import Sample
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import SUFFIXES, Source, evenly_spaced, find_photos
+from cinn_colorize.data.sources import SUFFIXES, Reader, Source, evenly_spaced, find_photos
 from cinn_colorize.errors import CinnError, DataError
-from cinn_colorize.evaluation.likelihood import with_noise
+from cinn_colorize.evaluation.evaluator import with_noise
 from cinn_colorize.files import tensorfile
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.methods.charts import Strip

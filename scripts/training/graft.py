@@ -12,7 +12,7 @@ from pathlib import Path
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.models import load_model, save_model
 from cinn_colorize.models.natural import Natural
-from cinn_colorize.training.natural_stages import details_of
+from cinn_colorize.training.natural import details_of
 
 
 @ending_in_a_line

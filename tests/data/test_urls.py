@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from helpers import needs
 
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import find_photos
+from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.data.urls import Url, cached, find
 from cinn_colorize.errors import DataError
 

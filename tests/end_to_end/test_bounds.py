@@ -50,7 +50,7 @@ def opened(folder, expression, memory=GIB + GIB // 2):
         "import sys, numpy as np\n"
         "from cinn_colorize.errors import CinnError\n"
         "from cinn_colorize.imaging.photo import open_photo\n"
-        "from cinn_colorize.data.readers import Path, Reader, Source\n"
+        "from cinn_colorize.data.sources import Path, Reader, Source\n"
         f"try: print({expression})\n"
         "except CinnError as error: print(error)\n"
     )

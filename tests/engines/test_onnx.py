@@ -28,7 +28,8 @@ from cinn_colorize.methods.hints import Hint, Hinted
 from cinn_colorize.methods.recipe import METHODS
 from cinn_colorize.models import find_weights, save_model
 from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
-from cinn_colorize.models.natural import Natural, NaturalConfig
+from cinn_colorize.models.natural import Natural
+from cinn_colorize.models.natural_config import NaturalConfig
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
     needs(package)

@@ -12,8 +12,7 @@ from helpers import Gaussian
 from narrow import NARROW_NATURAL
 from PIL import Image
 
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import Source
+from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.engines.interface import NetworkInput
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation import (

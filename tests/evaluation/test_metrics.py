@@ -11,8 +11,15 @@ from scipy.linalg import sqrtm
 from skimage.color import lab2rgb, rgb2lab
 
 from cinn_colorize.evaluation import evaluate
-from cinn_colorize.evaluation.bootstrap import Term, difference, estimate, mean_estimate
-from cinn_colorize.evaluation.metrics import color_statistics, exploding, limited
+from cinn_colorize.evaluation.metrics import (
+    Term,
+    color_statistics,
+    difference,
+    estimate,
+    exploding,
+    limited,
+    mean_estimate,
+)
 
 # The definitions once more, by hand, in double precision.
 

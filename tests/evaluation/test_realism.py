@@ -8,8 +8,7 @@ import pytest
 import torch
 from helpers import needs
 
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import Source, find_photos
+from cinn_colorize.data.sources import Reader, Source, find_photos
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation import Fid, KidLite0, StLpips, Top5, read_labels
 from cinn_colorize.evaluation.photos import read_square, to_rgb

@@ -14,7 +14,7 @@ from helpers import ENVIRONMENT
 from cinn_colorize.batch.manifest import Manifest
 from cinn_colorize.batch.plan import Failure
 from cinn_colorize.files.atomic import TemporaryFolder, mode_like, remove_leftovers, replacing
-from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
+from cinn_colorize.training.state import load_newest, save_checkpoint
 
 
 @pytest.fixture

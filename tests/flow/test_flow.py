@@ -7,24 +7,18 @@ import torch
 from helpers import stir
 from torch.nn import functional
 
-from cinn_colorize.flow import (
-    AffineCoupling,
+from cinn_colorize.flow.coupling import AffineCoupling, ConvSubnet, soft_clamp
+from cinn_colorize.flow.details import (
     BoundedDetails,
     BoundedMean,
-    ConvSubnet,
     GuidedMean,
     GuidedShift,
-    HaarDownsampling,
     Interval,
     LeakyClamp,
-    OrthogonalMixing,
-    Permutation,
     SinhMap,
-    Squeeze,
-    haar,
-    inverse_haar,
-    soft_clamp,
 )
+from cinn_colorize.flow.downsampling import HaarDownsampling, Squeeze, haar, inverse_haar
+from cinn_colorize.flow.mixing import OrthogonalMixing, Permutation
 
 WIDTH = 8
 

@@ -19,35 +19,30 @@ from narrow import (
 from torch.utils import _pytree as pytree
 
 from cinn_colorize import flow, models
-from cinn_colorize.flow import (
-    AffineCoupling,
-    AutoregressivePass,
+from cinn_colorize.flow import mixing
+from cinn_colorize.flow.autoregressive import AutoregressivePass, Guidance
+from cinn_colorize.flow.coupling import AffineCoupling, ConvSubnet, LinearSubnet
+from cinn_colorize.flow.details import (
     BoundedDetails,
     BoundedMean,
-    ConvSubnet,
-    Guidance,
     GuidedMean,
     GuidedShift,
-    HaarDownsampling,
     Interval,
     LeakyClamp,
-    LinearSubnet,
-    OrthogonalMixing,
-    Permutation,
-    Sequence,
     SinhMap,
-    Squeeze,
-    Transform,
-    mixing,
 )
+from cinn_colorize.flow.downsampling import HaarDownsampling, Squeeze
+from cinn_colorize.flow.mixing import OrthogonalMixing, Permutation
+from cinn_colorize.flow.sequence import Sequence
+from cinn_colorize.flow.transform import Transform
 from cinn_colorize.models import MODELS, model_class
+from cinn_colorize.models.base import Stage, expanded
 from cinn_colorize.models.bedrooms import BedroomsStage
 from cinn_colorize.models.bedrooms import StageConfig as BedroomsStageConfig
 from cinn_colorize.models.imagenet_vgg import ImagenetVggStage
 from cinn_colorize.models.imagenet_vgg import StageConfig as VggStageConfig
 from cinn_colorize.models.mnist import MnistConfig
-from cinn_colorize.models.stage import Stage
-from cinn_colorize.training.ablation import without
+from cinn_colorize.training.task import without
 
 N, WIDTH = 2, 8
 TOLERANCE = {torch.float32: 5e-5, torch.float64: 1e-12}  # of values of the order of 1
@@ -376,7 +371,7 @@ def test_latents_and_log_dets_are_by_level(name):
 def test_a_condition_expands_to_samples_of_one_and_matters(name):
     transform, x, condition = case(name, n=1)
     z = torch.randn(2, x[0].numel(), generator=torch.Generator().manual_seed(7), dtype=torch.float64)
-    many, _ = transform.inverse(z, condition.expand(2))
+    many, _ = transform.inverse(z, expanded(condition, 2))
     one, _ = transform.inverse(z[1:], condition)
     assert (many[1:] - one).abs().max() < 1e-10
     under_each, _ = transform.inverse(z[:1].expand(2, -1), case(name)[2])

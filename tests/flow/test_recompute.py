@@ -7,15 +7,11 @@ import torch
 from helpers import stir
 from torch.profiler import ProfilerActivity, profile
 
-from cinn_colorize.flow import (
-    AffineCoupling,
-    ConvSubnet,
-    HaarDownsampling,
-    OrthogonalMixing,
-    Permutation,
-    Sequence,
-    SinhMap,
-)
+from cinn_colorize.flow.coupling import AffineCoupling, ConvSubnet
+from cinn_colorize.flow.details import SinhMap
+from cinn_colorize.flow.downsampling import HaarDownsampling
+from cinn_colorize.flow.mixing import OrthogonalMixing, Permutation
+from cinn_colorize.flow.sequence import Sequence
 
 CHANNELS, SIZE = 8, 8
 

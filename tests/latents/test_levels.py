@@ -9,7 +9,8 @@ from cinn_colorize.latents.levels import by_level, format_levels, parse_levels, 
 from cinn_colorize.models import MODELS
 from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
 from cinn_colorize.models.mnist import Mnist, MnistConfig
-from cinn_colorize.models.natural import Natural, NaturalConfig
+from cinn_colorize.models.natural import Natural
+from cinn_colorize.models.natural_config import NaturalConfig
 
 LEVELS = (32, 16, 8, 4, 2, 1, 0)
 NUMBERS = st.floats(0, 10)

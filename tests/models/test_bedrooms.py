@@ -12,8 +12,7 @@ from narrow import NARROW_BEDROOMS
 
 from cinn_colorize import Colorizer
 from cinn_colorize.colorizer import NetworkInput
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import Source
+from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.models import MODELS, Loaded, load_model

@@ -7,11 +7,6 @@ import torch.nn.functional as F
 from helpers import needs, stir
 
 from cinn_colorize.imaging.color import lab_to_srgb, pixels_to_lab
-from cinn_colorize.models.conditioning import (
-    ChromaBounds,
-    FeaturePyramid,
-    gray_input,
-)
 from cinn_colorize.models.conditioning.backbone import (
     FEATURES,
     LITE0,
@@ -19,11 +14,11 @@ from cinn_colorize.models.conditioning.backbone import (
     Classifier,
     EfficientNetLite,
     SameConv,
+    gray_input,
     relu6,
 )
-from cinn_colorize.models.conditioning.bins import STEP, ColorBins, rarity
-from cinn_colorize.models.conditioning.heads import GlobalContext, LevelHead
-from cinn_colorize.models.conditioning.pyramid import SelfAttention
+from cinn_colorize.models.conditioning.gamut import STEP, ChromaBounds, ColorBins, rarity
+from cinn_colorize.models.conditioning.pyramid import FeaturePyramid, GlobalContext, LevelHead, SelfAttention
 from cinn_colorize.models.natural_config import LevelConfig, NaturalConfig
 
 

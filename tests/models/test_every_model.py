@@ -18,7 +18,7 @@ from cinn_colorize.models.architecture import read
 from cinn_colorize.models.bedrooms import BedroomsConfig
 from cinn_colorize.models.imagenet_vgg import PRESETS
 from cinn_colorize.models.mnist import MnistConfig
-from cinn_colorize.models.natural import NaturalConfig
+from cinn_colorize.models.natural_config import NaturalConfig
 from cinn_colorize.training.task import SHEET_SAMPLES, photo_sheet
 
 OF_PHOTOS = {

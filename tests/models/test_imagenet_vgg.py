@@ -16,9 +16,10 @@ from cinn_colorize.cli.app import app
 from cinn_colorize.data.sources import FolderPhotos, Source, find_photos
 from cinn_colorize.errors import DataError, WeightsError
 from cinn_colorize.evaluation import mean_nll
-from cinn_colorize.flow import HaarDownsampling, Sequence
+from cinn_colorize.flow.downsampling import HaarDownsampling
+from cinn_colorize.flow.sequence import Sequence
 from cinn_colorize.models import MODELS, Loaded, load_model, save_model
-from cinn_colorize.models.conditioning.bins import ColorBins
+from cinn_colorize.models.conditioning.gamut import ColorBins
 from cinn_colorize.models.conditioning.vgg import BinClassifier, VggNetwork
 from cinn_colorize.models.imagenet_vgg import PRESETS, ImagenetVgg, ImagenetVggConfig
 from cinn_colorize.training.datasets import open_task
@@ -34,8 +35,8 @@ from cinn_colorize.training.imagenet import (
     load_network,
 )
 from cinn_colorize.training.loop import train
-from cinn_colorize.training.objective import Noise
 from cinn_colorize.training.run_options import RunOptions
+from cinn_colorize.training.task import Noise
 
 CPU = torch.device("cpu")
 WIDTHS = narrow_vgg().network

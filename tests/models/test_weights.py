@@ -21,7 +21,8 @@ from cinn_colorize.errors import WeightsError
 from cinn_colorize.files import tensorfile
 from cinn_colorize.files.atomic import sha256
 from cinn_colorize.models import MODELS, find_weights, load_model, own_weights, save_model, weights
-from cinn_colorize.models.natural import Natural, NaturalConfig
+from cinn_colorize.models.natural import Natural
+from cinn_colorize.models.natural_config import NaturalConfig
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

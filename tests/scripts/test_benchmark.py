@@ -7,7 +7,7 @@ import torch
 from helpers import needs
 
 from cinn_colorize.models.imagenet_vgg import ImagenetVggConfig
-from cinn_colorize.models.natural import LevelConfig
+from cinn_colorize.models.natural_config import LevelConfig
 
 needs("FrEIA")
 from flows import drawn, imagenet_vgg, natural  # noqa: E402

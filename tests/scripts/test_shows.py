@@ -7,7 +7,7 @@ import shows
 from helpers import ROOT, shared_data
 
 from cinn_colorize.data.sources import find_photos
-from cinn_colorize.evaluation.given import read_subsets
+from cinn_colorize.evaluation.table import read_subsets
 
 WORDS = {"people", "sky", "vegetation", "food", "indoors"}
 

@@ -15,22 +15,25 @@ from cinn_colorize.colorizer import NetworkInput
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation import mean_nll
-from cinn_colorize.flow import AffineCoupling, OrthogonalMixing, Permutation, Squeeze, haar, soft_clamp
+from cinn_colorize.flow.coupling import AffineCoupling, soft_clamp
+from cinn_colorize.flow.downsampling import Squeeze, haar
+from cinn_colorize.flow.mixing import OrthogonalMixing, Permutation
 from cinn_colorize.methods.digits import Digits
 from cinn_colorize.models import MODELS, Loaded, load_model, save_model
 from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
-from cinn_colorize.models.conditioning import LuminancePyramid
+from cinn_colorize.models.conditioning.pyramid import LuminancePyramid
 from cinn_colorize.models.mnist import Mnist, MnistConfig
-from cinn_colorize.models.natural import Natural, NaturalConfig
-from cinn_colorize.training.ablation import without
+from cinn_colorize.models.natural import Natural
+from cinn_colorize.models.natural_config import NaturalConfig
 from cinn_colorize.training.bedrooms import BedroomsTask
-from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
 from cinn_colorize.training.choices import Ablation
 from cinn_colorize.training.datasets import open_task
 from cinn_colorize.training.loop import train
 from cinn_colorize.training.mnist import MnistTask
 from cinn_colorize.training.natural import NaturalTask
 from cinn_colorize.training.run_options import RunOptions
+from cinn_colorize.training.state import load_newest, save_checkpoint
+from cinn_colorize.training.task import without
 
 CPU = torch.device("cpu")
 OPTIONS = RunOptions(CPU, workers=0)

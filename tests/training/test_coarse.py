@@ -15,13 +15,19 @@ from cinn_colorize.errors import DataError
 from cinn_colorize.evaluation import nll_by_level
 from cinn_colorize.models import load_model
 from cinn_colorize.models.architecture import read
-from cinn_colorize.models.natural import COARSE, Natural, NaturalConfig
-from cinn_colorize.training.ablation import without
+from cinn_colorize.models.natural import Natural
+from cinn_colorize.models.natural_config import COARSE, NaturalConfig
 from cinn_colorize.training.loop import train
-from cinn_colorize.training.natural import batch_nll, features_in_chunks
-from cinn_colorize.training.natural_stages import CoarseTask, CoarseTraining, FineTask, FineTraining
-from cinn_colorize.training.objective import Noise, vividness
+from cinn_colorize.training.natural import (
+    CoarseTask,
+    CoarseTraining,
+    FineTask,
+    FineTraining,
+    batch_nll,
+    features_in_chunks,
+)
 from cinn_colorize.training.run_options import RunOptions
+from cinn_colorize.training.task import Noise, vividness, without
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,7 @@ from cinn_colorize.training.choices import ABLATIONS, Dataset, Precision, Preset
 from cinn_colorize.training.imagenet import ImagenetTask
 from cinn_colorize.training.mnist import MnistTask
 from cinn_colorize.training.natural import NaturalTask
-from cinn_colorize.training.precision import choose_precision
+from cinn_colorize.training.processes import choose_precision
 
 TASKS = {
     Dataset.photos: NaturalTask,

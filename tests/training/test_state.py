@@ -8,9 +8,17 @@ import torch
 from tiny_run import CONFIG, TinyTask, build
 
 from cinn_colorize.errors import CinnError, DataError, DivergedError
-from cinn_colorize.training.checkpoint import checkpoints, load_newest, save_checkpoint
 from cinn_colorize.training.choices import Stage
-from cinn_colorize.training.state import MAX_RETURNS, NAMED, RunState, load_resumable, settings_to_resume
+from cinn_colorize.training.state import (
+    MAX_RETURNS,
+    NAMED,
+    RunState,
+    checkpoints,
+    load_newest,
+    load_resumable,
+    save_checkpoint,
+    settings_to_resume,
+)
 
 
 def begun(run, steps=0):

@@ -14,21 +14,31 @@ from helpers import GRAY, write_blobs
 from narrow import NARROW_NATURAL
 from PIL import Image, ImageCms
 
-from cinn_colorize.data.readers import Reader
-from cinn_colorize.data.sources import LmdbPhotos, Source, find_photos
+from cinn_colorize.data.sources import LmdbPhotos, Reader, Source, find_photos
 from cinn_colorize.errors import DataError
-from cinn_colorize.models.conditioning.backbone import DEEP
-from cinn_colorize.models.conditioning.pretrained import Pretrained
+from cinn_colorize.models.conditioning.backbone import DEEP, Pretrained
 from cinn_colorize.models.natural import Natural
-from cinn_colorize.training.ablation import without
-from cinn_colorize.training.checkpoint import load_newest, save_checkpoint
 from cinn_colorize.training.crops import Crops, Loading, batches, random_crop, squeezed, to_network
 from cinn_colorize.training.loop import train
-from cinn_colorize.training.natural import NaturalTask, NaturalTraining, features_in_chunks
-from cinn_colorize.training.natural_stages import JointTask, JointTraining
-from cinn_colorize.training.objective import Noise, add_noise, balanced_loss, level_nll, mean_loss
+from cinn_colorize.training.natural import (
+    JointTask,
+    JointTraining,
+    NaturalTask,
+    NaturalTraining,
+    features_in_chunks,
+)
 from cinn_colorize.training.run_options import RunOptions
-from cinn_colorize.training.task import TrainingConfig, cosine
+from cinn_colorize.training.state import load_newest, save_checkpoint
+from cinn_colorize.training.task import (
+    Noise,
+    TrainingConfig,
+    add_noise,
+    balanced_loss,
+    cosine,
+    level_nll,
+    mean_loss,
+    without,
+)
 
 CPU = torch.device("cpu")
 

@@ -15,8 +15,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from cinn_colorize.engines.interface import Coarse, LoadedNetwork
-from cinn_colorize.engines.onnx.files import TOGETHER, Sessions
+from cinn_colorize.engines.interface import TOGETHER, Coarse, LoadedNetwork, chunks
+from cinn_colorize.engines.onnx.files import Sessions
 from cinn_colorize.errors import EngineError
 from cinn_colorize.imaging.bands import threads
 from cinn_colorize.latents.noise import Floats, LatentLevels, Shapes
@@ -34,12 +34,7 @@ def onnx_network(model: str, sha256: str, sessions: Sessions, guidance: float | 
 
 
 class OnnxNetwork:
-    """Computes a model in onnxruntime: only g, because the files do not hold f.
-
-    Args:
-        sessions: the model's files, opened.
-        guidance: see :class:`cinn_colorize.engines.pytorch.TorchNetwork`.
-    """
+    """Computes a model in onnxruntime, given its opened files: only g, because these do not hold f."""
 
     def __init__(self, sessions: Sessions, guidance: float = 0.0) -> None:
         self._guidance = guidance
@@ -59,7 +54,7 @@ class OnnxNetwork:
             self._scale = np.float32(sessions.facts["chroma_scale"])
 
     def condition(self, L: Floats) -> Tensors:
-        """See :meth:`Network.condition`; the result is by the names in the files."""
+        """Return what samples under L* share, by the names in the files."""
         if L.shape != self._size:
             raise ValueError(f"L must have the shape {self._size}, not {L.shape}")
         batch = np.ascontiguousarray(L, np.float32)[None, None]
@@ -67,18 +62,15 @@ class OnnxNetwork:
         return dict(zip(self._shared, values, strict=True))
 
     def coarse(self, latents: LatentLevels, conditions: Sequence[Tensors]) -> Coarse:
-        """See :meth:`Network.coarse`."""
         assert self._colours
         z, parts = latents[self._passes[0].level], []
         conditions, outputs = [*conditions] * (len(z) // len(conditions)), ["begun", "begun_log_det"]
-        for start in range(0, len(z), TOGETHER):
-            # The last code stands for those that are missing.
-            some = [*range(start, len(z)), *[len(z) - 1] * TOGETHER][:TOGETHER]
-            codes, under, log_det = z[some], [conditions[i] for i in some], np.zeros(TOGETHER, np.float32)
+        for chunk in chunks(len(z), TOGETHER):
+            codes, under, log_det = z[chunk], [conditions[i] for i in chunk], np.zeros(TOGETHER, np.float32)
             for step in self._passes:
                 codes, change = step(codes, under, self._guidance)
                 log_det += change
-            for k in range(min(TOGETHER, len(z) - start)):
+            for k in range(min(TOGETHER, len(z) - chunk[0])):
                 gamut = {name: under[k][name] for name in self._gamut}
                 x, change = self._colours.run(outputs, {"values": codes[k : k + 1], **gamut})
                 parts.append((x, log_det[k : k + 1] + change))
@@ -107,11 +99,9 @@ class OnnxNetwork:
         return np.concatenate(ab), np.array(log_prob) + of_coarse
 
     def encode(self, ab: Floats, condition: Tensors) -> NoReturn:
-        """Raise an EngineError."""
         raise EngineError("onnxruntime cannot encode colours; use --engine torch")
 
     def log_prob(self, ab: Floats, condition: Tensors) -> NoReturn:
-        """Raise an EngineError."""
         self.encode(ab, condition)
 
 

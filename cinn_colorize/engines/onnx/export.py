@@ -19,17 +19,17 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from cinn_colorize import __version__
-from cinn_colorize.engines.interface import DENSITY_SCALE
-from cinn_colorize.engines.onnx.files import COARSE, CONDITION, CONTENTS, SAMPLE, STEP, TOGETHER
+from cinn_colorize.engines.interface import DENSITY_SCALE, TOGETHER
+from cinn_colorize.engines.onnx.files import COARSE, CONDITION, CONTENTS, SAMPLE, STEP
 from cinn_colorize.engines.pytorch import evaluating
 from cinn_colorize.errors import WeightsError
 from cinn_colorize.files.atomic import writing
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.flow.autoregressive import HEAD, AutoregressivePass
-from cinn_colorize.flow.bounds import Interval
+from cinn_colorize.flow.details import Interval
 from cinn_colorize.models import Loaded, PhotoModelInfo
-from cinn_colorize.models.natural import COARSE as LEVEL
 from cinn_colorize.models.natural import GUIDED, Natural
+from cinn_colorize.models.natural_config import COARSE as LEVEL
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -122,32 +122,20 @@ class _Step(nn.Module):
 
 
 def export(loaded: Loaded, folder: Path) -> list[Path]:
-    """Write the files of a model, complete with their weights; existing ones are replaced.
-
-    Args:
-        loaded: the model, on the CPU.
-        folder: folder for the files, which is made if it does not exist.
-
-    Returns:
-        paths of the files.
-
-    Raises:
-        WeightsError: the files cannot be written, or the packages that this requires are missing.
-    """
-    contents = {}
-    for file, graph in _graphs(loaded).items():
+    """Write the files of a model, on the CPU, with its weights into a folder; WeightsError if that fails."""
+    graphs = _graphs(loaded)
+    for graph in graphs.values():
         graph.metadata_props.update({"weights": loaded.sha256, "version": __version__})
-        contents[file] = _serialised(graph)
-    return _write(folder, contents)
+    return _write(folder, graphs)
 
 
 def export_graphs(loaded: Loaded, folder: Path) -> list[Path]:
     """Write the files of a model without its weights, and what these files lack; see :func:`export`."""
     import onnx_ir
 
-    state, contents = loaded.model.state_dict(), dict[str, bytes]()
+    state, graphs = loaded.model.state_dict(), _graphs(loaded)
     lacks: dict[str, dict[str, list[int]]] = {}
-    for file, graph in _graphs(loaded).items():
+    for file, graph in graphs.items():
         external = {name: value for name, value in graph.graph.initializers.items() if name in state}
         for name, value in external.items():
             held = value.const_value
@@ -156,15 +144,13 @@ def export_graphs(loaded: Loaded, folder: Path) -> list[Path]:
                 "weights", 0, held.nbytes, held.dtype, shape=onnx_ir.Shape(state[name].shape), name=name
             )
         lacks[file] = {name: list(state[name].shape) for name in sorted(external)}
-        contents[file] = _serialised(graph)
     config = loaded.model.config
     about = {
         "architecture": asdict(config),
         "defaults": {field.name: field.default for field in fields(config) if field.default is not MISSING},
         "files": lacks,
     }
-    contents[CONTENTS] = (json.dumps(about, sort_keys=True) + "\n").encode()
-    return _write(folder, contents)
+    return _write(folder, graphs, {CONTENTS: (json.dumps(about, sort_keys=True) + "\n").encode()})
 
 
 def _graphs(loaded: Loaded) -> dict[str, onnx_ir.Model]:
@@ -228,16 +214,12 @@ def _step_graph(flow: AutoregressivePass, prefix: str) -> onnx_ir.Model:
 def _graph(
     module: nn.Module, inputs: Named, prefix: str = "", shapes: Mapping[str, Any] | None = None
 ) -> onnx_ir.Model:
-    """Return the graph of a wrapper around a model, or a part of it.
+    """Return the graph of a wrapper around a model, or a part of it, a map between named tensors.
 
     Of what can be computed beforehand, only what does not depend on the weights is: whichever engine runs the
     graph does the rest when it reads them. Other passes of an optimizer would look at the weights' values.
-
-    Args:
-        module: the wrapper, a map between named tensors.
-        inputs: examples of what it takes.
-        prefix: of the part's names in the model's state dict.
-        shapes: dynamic dimensions of the inputs, if there are any.
+    ``inputs`` are examples, ``prefix`` belongs to the part's names in the model's state dict, ``shapes`` are
+    dynamic dimensions.
     """
     from onnx_ir.passes import common
     from onnxscript import optimizer
@@ -281,13 +263,14 @@ def _graph(
     return model
 
 
-def _serialised(model: onnx_ir.Model) -> bytes:
+def _write(
+    folder: Path, graphs: Mapping[str, onnx_ir.Model], others: dict[str, bytes] | None = None
+) -> list[Path]:
     import onnx_ir
 
-    return onnx_ir.to_proto(model).SerializeToString(deterministic=True)
-
-
-def _write(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
+    protos = {file: onnx_ir.to_proto(graph) for file, graph in graphs.items()}
+    contents = {file: proto.SerializeToString(deterministic=True) for file, proto in protos.items()}
+    contents |= others or {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, content in contents.items():

@@ -1,27 +1,12 @@
 """The ONNX files of a model: names in them, the graphs that this package ships, and opening them.
 
-``condition.onnx``
-    maps ``L``, L* (1, 1, 256, 256) in [0, 100] of the photo squeezed to that square, to what all samples of
-    the photo share, under names such as ``prepared.32.features``.
-``sample.onnx``
-    maps all of that and the latent code of a sample, ``z32`` to ``z0``, (1, C, r, r) each, to ``ab``,
-    (1, 2, 64, 64), and ``log_det`` of g, (1,): x = ab / 15 has the log density log N(z; 0, 1) - log_det.
-``step0.onnx``, ``step1.onnx``, ...
-    are the passes of an autoregressive level, if the model has one, in the order of g. Each gives the map at
-    one place, x = z exp(s) + m: ``log_scale`` and ``shift``, (N, 1, C); and of each transformer block what
-    later places attend to, ``key0``, ``value0``, ``key1``, ..., (N, heads, 1, 32). It requires ``t``, the
-    number of the place; ``before``, x at the place before, (N, 1, C), zeros at first; ``features``,
-    (N, 1, width), which ``condition.onnx`` gives; and ``keys0``, ``values0``, ``keys1``, ...,
-    (N, heads, T, 32): what it gave for the places before, of which there are t, and zeros for the others.
-``coarse.onnx``
-    maps what the last pass gave of a sample, ``values``, (1, C, r, r), and the gamut, two tensors that
-    ``condition.onnx`` gives, to the coarse colours ``begun``, x (1, 2, 2r, 2r), and ``begun_log_det``, (1,).
-    ``sample.onnx`` then requires both in place of the level's code.
+docs/onnx.md lists what they take and give. The passes of an autoregressive level, if the model has one, are
+in the order of g; without them, ``sample.onnx`` takes the code of every level.
 
-All tensors are fp32 but ``t``, int64. The metadata name the model; those of exported files also the weights
-and the version of this package; those of ``sample.onnx`` the number of ``passes``, and ``chroma_scale``, 15
-above; those of the passes the ``level``, the name of its ``features``, for a pass that is guided that of
-those ``without`` a photo, and the ``order`` in which places are taken, 1 or -1.
+The metadata name the model; those of exported files also the weights and the version of this package; those
+of ``sample.onnx`` the number of ``passes``, and ``chroma_scale``; those of the passes the ``level``, the name
+of its ``features``, for a pass that is guided that of those ``without`` a photo, and the ``order`` in which
+places are taken, 1 or -1.
 
 The files that this package ships are graphs without weights, which are taken from a weights file. Beside
 them lies ``contents.json``: the ``architecture`` whose graphs they are, the ``defaults`` of what a weights
@@ -46,7 +31,6 @@ if TYPE_CHECKING:
 CONDITION, COARSE, SAMPLE = "condition.onnx", "coarse.onnx", "sample.onnx"
 STEP = "step{}.onnx"
 CONTENTS = "contents.json"
-TOGETHER = 8  # samples in a step
 _FOLDER = Path(__file__).parent / "graphs"
 
 
@@ -74,19 +58,11 @@ def contents(folder: Path) -> dict[str, Any]:
 
 
 class Sessions:
-    """The files of a model, opened in onnxruntime, which is imported only now.
+    """The files of a model in a folder, opened in onnxruntime, which is imported only now.
 
-    Args:
-        folder: folder with the files.
-        weights: weights file, if the files hold none.
-
-    Attributes:
-        condition, sample, coarse: sessions of these files; ``coarse`` is None without passes.
-        steps: sessions of the steps of the passes, in the order of g.
-        facts: metadata of ``sample``.
-
-    Raises:
-        WeightsError: the files or the weights are missing or damaged.
+    ``weights`` are read from their file if the files hold none. ``steps`` are in the order of g, ``facts``
+    are the metadata of ``sample``; without passes, ``coarse`` is None. WeightsError if anything is missing or
+    damaged.
     """
 
     def __init__(self, folder: Path, weights: Path | None = None) -> None:

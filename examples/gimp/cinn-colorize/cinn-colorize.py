@@ -4,7 +4,7 @@
 Copy this folder, cinn-colorize/, to the plug-ins of your GIMP (Edit > Preferences > Folders > Plug-ins), and
 start GIMP again: Colors > Colorizations...
 """
-# ruff: noqa: ANN001, ANN201, D102
+# ruff: noqa: ANN001, ANN201
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Invertible maps that keep values near known bounds.
+"""Invertible maps of Haar details: relative to a prediction of them, near their bounds, and one by one.
 
 A value within its bounds stays as it is; what lies beyond is scaled by a constant above zero, the leak.
 Unlike a hard limit, this is a bijection with an exact log-det.
@@ -13,7 +13,56 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cinn_colorize.flow.downsampling import haar
 from cinn_colorize.flow.transform import Transform
+from cinn_colorize.imaging.guided import coefficients
+
+_WINDOW = 3  # side of the guided filter's windows at the coarser size, in pixels
+
+
+class GuidedMean(NamedTuple):
+    """The coarser level, and the guide whose edges the finer level follows, at both sizes."""
+
+    mean: Tensor  # (N, C, h, w)
+    guide: Tensor  # (N, 1, h, w)
+    guide_fine: Tensor  # (N, 1, 2h, 2w)
+
+
+class GuidedShift(Transform[GuidedMean]):
+    """Subtract from the details their prediction by a guided filter of the coarser level, a mere shift.
+
+    It removes the square blocks that plain Haar samples show, and leaves to the details only what the edges
+    of the guide do not explain. The filter sees the coarser level within +-limit; ``eps`` is its
+    regularisation, in squared units of the guide.
+    """
+
+    def __init__(self, limit: float, eps: float = 1e-2) -> None:
+        super().__init__()
+        self.limit, self.eps = limit, eps
+
+    def _predicted(self, condition: GuidedMean) -> Tensor:
+        mean, guide, guide_fine = condition
+        mean = mean.clamp(-self.limit, self.limit)
+        if mean.shape[-1] <= _WINDOW:  # the windows would cover everything
+            return haar(_enlarged(mean))[1]
+        slope, offset = coefficients(guide, mean, _box, self.eps)
+        return haar(_enlarged(slope) * guide_fine + _enlarged(offset))[1]
+
+    def forward(self, details: Tensor, condition: GuidedMean) -> tuple[Tensor, Tensor]:
+        return details - self._predicted(condition), details.new_zeros(len(details))
+
+    def inverse(self, residual: Tensor, condition: GuidedMean) -> tuple[Tensor, Tensor]:
+        return residual + self._predicted(condition), residual.new_zeros(len(residual))
+
+
+def _enlarged(x: Tensor) -> Tensor:
+    """Enlarge (N, C, h, w) to (N, C, 2h, 2w) bilinearly, pixels taken as areas."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def _box(x: Tensor) -> Tensor:
+    """Average over windows, edges repeated."""
+    return F.avg_pool2d(F.pad(x, (_WINDOW // 2,) * 4, mode="replicate"), _WINDOW, stride=1)
 
 
 class Interval(NamedTuple):
@@ -32,7 +81,7 @@ class Interval(NamedTuple):
 
 
 class LeakyClamp(Transform[Interval]):
-    """Bring values towards their bounds in the generating direction, and undo that in the other.
+    """Bring values towards their bounds, of the same shape, in the generating direction, and undo that.
 
     Beyond the bounds, the slope of the inverse is the leak, which must be above 0, or is a ValueError.
     """
@@ -44,11 +93,9 @@ class LeakyClamp(Transform[Interval]):
         self.leak = leak
 
     def forward(self, x: Tensor, condition: Interval) -> tuple[Tensor, Tensor]:
-        """Undo the clamp of x; the bounds have its shape."""
         return self._scale_beyond(x, condition, 1 / self.leak)
 
     def inverse(self, z: Tensor, condition: Interval) -> tuple[Tensor, Tensor]:
-        """Clamp z; the bounds have its shape."""
         return self._scale_beyond(z, condition, self.leak)
 
     @staticmethod
@@ -79,7 +126,6 @@ class BoundedDetails(Transform[BoundedMean]):
         self.clamp = LeakyClamp(leak)
 
     def forward(self, details: Tensor, condition: BoundedMean) -> tuple[Tensor, Tensor]:
-        """Free details (N, 3 C, h, w) from their bounds."""
         mean, bounds = condition.mean, _Blocks(condition.pixels)
         columns, left, right = _differences(details)
         free_columns, by_columns = self.clamp(columns, bounds.columns(mean))
@@ -88,7 +134,6 @@ class BoundedDetails(Transform[BoundedMean]):
         return _details(free_columns, free_left, free_right), by_columns + by_left + by_right
 
     def inverse(self, free: Tensor, condition: BoundedMean) -> tuple[Tensor, Tensor]:
-        """Bring free details back near their bounds."""
         mean, bounds = condition.mean, _Blocks(condition.pixels)
         free_columns, free_left, free_right = _differences(free)
         columns, by_columns = self.clamp.inverse(free_columns, bounds.columns(mean))
@@ -132,3 +177,46 @@ def _half_difference(mean: Tensor, first: Interval, second: Interval) -> Interva
     low = torch.maximum(first.low - mean, mean - second.high)
     high = torch.minimum(first.high - mean, mean - second.low)
     return Interval(low, torch.maximum(low, high))  # equal up to rounding at that point
+
+
+class SinhMap(Transform[Tensor]):
+    """Map values with heavy, skewed tails to a normal distribution, one by one.
+
+    With parameters m (location), s (log-scale), k (skew) and w (tail weight) per value::
+
+        x = m + exp(s) / w * (S(w z + asinh k) - k),   S(u) = sinh(u) within +-knee, its tangent beyond
+
+    After the sinh-arcsinh distributions of Jones and Pewsey (2009, https://doi.org/10.1093/biomet/asp053);
+    with tangents, as likely samples explode far less. The knee lies above asinh of the largest skew, so at
+    1.5 or more.
+    """
+
+    PARAMETERS = 4  # condition channels per value
+
+    def __init__(self, knee: float) -> None:
+        super().__init__()
+        self.knee, self.edge, self.slope = knee, math.sinh(knee), math.cosh(knee)
+
+    @staticmethod
+    def _unpack(condition: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        location, log_scale, skew, tail = condition.chunk(SinhMap.PARAMETERS, dim=1)
+        # Soft limits: scales within e^+-4, skew within +-2, tail weight from 0.05 (normal) to 1.05 (heavy).
+        log_scale, skew = 4 * torch.tanh(log_scale / 4), 2 * torch.tanh(skew / 2)
+        return location, log_scale, skew, 0.05 + torch.sigmoid(tail - 1)
+
+    def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        location, log_scale, skew, tail = self._unpack(condition.to(x.dtype))
+        v = tail * (x - location) * torch.exp(-log_scale) + skew
+        inner = v.clamp(-self.edge, self.edge)
+        z = (torch.asinh(inner) + (v - inner) / self.slope - torch.asinh(skew)) / tail
+        log_det = -log_scale - 0.5 * torch.log1p(inner * inner)
+        return z, log_det.flatten(1).sum(1)
+
+    def inverse(self, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        location, log_scale, skew, tail = self._unpack(condition.to(z.dtype))
+        u = tail * z + torch.asinh(skew)
+        bounded = u.clamp(-self.knee, self.knee)
+        inner = torch.sinh(bounded)
+        v = inner + (u - bounded) * self.slope
+        log_det = log_scale + 0.5 * torch.log1p(inner * inner)
+        return location + (v - skew) / tail * torch.exp(log_scale), log_det.flatten(1).sum(1)
