@@ -30,7 +30,6 @@ from cinn_colorize.imaging.options import Box, HintReach, Rendering, Upsampling
 from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.imaging.reading import PhotoSource
 from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
-from cinn_colorize.latents.levels import SomeLevels
 from cinn_colorize.methods import mix as mix_method
 from cinn_colorize.methods import sample as sample_method
 from cinn_colorize.methods import transfer as transfer_method
@@ -99,7 +98,7 @@ class BaseColorizer:
         self,
         photo: PhotoLike,
         n: SupportsIndex = 1,
-        temperature: SomeLevels | None = None,
+        temperature: SupportsFloat | Mapping[int, SupportsFloat] | str | None = None,
         seed: SupportsIndex | None = None,
         *,
         like: SupportsIndex | None = None,

@@ -22,10 +22,9 @@ from cinn_colorize.flow.mixing import OrthogonalMixing
 from cinn_colorize.flow.sequence import Sequence
 from cinn_colorize.models.base import ConditionalFlow
 from cinn_colorize.training.crops import Crops, batches, for_network
-from cinn_colorize.training.loop import train
+from cinn_colorize.training.loop import RunOptions, train
 from cinn_colorize.training.processes import processes
 from cinn_colorize.training.run import Logs
-from cinn_colorize.training.run_options import RunOptions
 from cinn_colorize.training.task import FlowTask, TrainingConfig, add_noise
 
 CPU = torch.device("cpu")

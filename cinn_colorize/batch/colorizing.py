@@ -1,7 +1,4 @@
-"""A photo's way from its file to its results: opened, compared with what is there, drawn, saved.
-
-Light: what computes is imported when there is a photo, beside the loading of the network.
-"""
+"""A photo's way from its file to its results; what computes is imported when there is a photo."""
 
 from __future__ import annotations
 

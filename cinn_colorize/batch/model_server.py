@@ -30,10 +30,7 @@ _CACHED = 64  # conditions, of 1 to 10 MiB each; a photo has 33 at most
 
 
 class _Model:
-    """The network in its own process, with the methods of :class:`Network`; it serves one call at a time.
-
-    A condition is given as its L*, which is all that the other processes have.
-    """
+    """The network in its own process, by the methods of :class:`Network`, one call at a time."""
 
     def __init__(self) -> None:
         self._turn = threading.Lock()

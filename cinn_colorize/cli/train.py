@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import torch
 
     from cinn_colorize.data.urls import Url
+    from cinn_colorize.training.loop import Evaluation, Progress, RunOptions
     from cinn_colorize.training.processes import Processes
-    from cinn_colorize.training.run_options import Evaluation, Progress, RunOptions
 
 RUN = "Run"
 _DATA = "Location of the data; may be repeated. Zips of photos may be at https://, s3:// or gs://."
@@ -222,7 +222,7 @@ def train(options: TrainOptions) -> None:
 def _run_options(
     options: TrainOptions, device: torch.device, processes: Processes, display: Display
 ) -> RunOptions:
-    from cinn_colorize.training.run_options import RunOptions
+    from cinn_colorize.training.loop import RunOptions
 
     compute = options.compute
     return RunOptions(

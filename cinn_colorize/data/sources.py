@@ -1,7 +1,4 @@
-"""Photos for training and evaluation: where they lie, and how they are read and decoded to sRGB.
-
-They lie in folders, LMDBs, and zips, which may be at URLs, and come in a fixed order.
-"""
+"""Photos in zips, LMDBs and folders, at URLs too: listed in a fixed order, read, and decoded to sRGB."""
 
 from __future__ import annotations
 
@@ -72,17 +69,10 @@ def find_photos(
 ) -> list[Source]:
     """List photos in a fixed order: shards by name, photos by their name inside the shard or folder.
 
-    Hidden files are skipped, including those that macOS puts beside photos.
-
-    Args:
-        root: a zip; a folder with zip shards that match ``pattern``; any folder of photos; or the URL of a
-            zip, of a folder with such shards, or of zips that match its ``*``.
-        pattern: pattern of the shards' names; None to look for photos only.
-        cache: folder in which shards at URLs are kept; None to read remotely, photo by photo.
-        damaged: receives the error of each shard that cannot be opened, if others can.
-
-    Raises:
-        DataError: there are no photos, or a shard is not a zip.
+    ``root`` is a folder or a zip of photos, a folder of zip shards that match ``pattern``, or the URL of a
+    zip, of such a folder, or of zips that match its ``*``. Shards at URLs are kept in the folder ``cache``;
+    without one, photos are read one by one. Hidden files are skipped. A DataError if there are no photos, or
+    a shard is not a zip; ``damaged`` receives such errors where other shards can be opened.
     """
     if isinstance(root, Url):
         pattern = pattern or "*.zip"

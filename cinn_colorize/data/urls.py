@@ -1,7 +1,4 @@
-"""Files at URLs, through fsspec: ``https://``, ``s3://``, ``gs://`` and whatever else it supports.
-
-Its packages are imported where a URL is read: they belong to the extras.
-"""
+"""Files at URLs such as https:// and s3://, through fsspec, which is imported where a URL is read."""
 
 from __future__ import annotations
 

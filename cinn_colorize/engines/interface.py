@@ -1,7 +1,4 @@
-"""The interface of the network that draws, in any engine.
-
-Torch, onnxruntime and another process (:mod:`cinn_colorize.batch.model_server`) have it. Imports no torch.
-"""
+"""The interface of the network that draws: in torch, onnxruntime or another process. Imports no torch."""
 
 from __future__ import annotations
 

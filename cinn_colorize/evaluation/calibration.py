@@ -1,9 +1,4 @@
-"""Calibration: whether a model knows its errors, measured by its samples against the photos' own colours.
-
-Three questions, drawn by :func:`calibration_plot`: does the nll of a photo predict how far its
-samples are from it, are the colours of all samples as frequent as those of all photos, and is the error large
-where the samples differ?
-"""
+"""Calibration: whether a model knows its errors, measured by its samples against the photos' own colours."""
 
 from __future__ import annotations
 

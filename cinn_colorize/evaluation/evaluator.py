@@ -77,25 +77,12 @@ def evaluate(
     """Measure a model, and beside it random tints, a gray photo and the pipeline itself, on photos.
 
     Sample k of photo i has the seed ``samples`` * i + k, and the noise of its likelihood and its tints have
-    the seed i, where i is the photo's place in ``photos``. Photos that cannot be read are skipped and named
-    in the report.
+    the seed i, where i is the photo's place in ``photos``. The likelihood is that at temperature 1. What is
+    drawn at the first temperature goes to ``calibration`` too; the tints of the row ``tint`` vary like that.
+    The report names photos by their names in ``root``, and those that cannot be read, which are left out.
+    After each photo, ``progress`` is called with the number done and the total.
 
-    Args:
-        colorizer: the model.
-        photos: as :func:`~cinn_colorize.data.sources.find_photos` lists them.
-        samples: number of samples per photo.
-        temperatures: each for all levels or by level, of the samples only: the likelihood is that at 1.
-        measures: measures that require a network of their own.
-        calibration: receives the samples of the first temperature.
-        tints: whether to measure tints too, if there are two samples or more. Those of the row ``tint`` are
-            like the samples of the first temperature.
-        root: the zip or folder where the photos were found; the report names photos by their names in it.
-        network: what draws the samples, for the report.
-        progress: called after each photo with the number done and the total.
-
-    Raises:
-        DataError: no photo can be read.
-        ValueError: there is no sample or no temperature, or a temperature is below 0.
+    DataError if no photo can be read; ValueError without samples or temperatures, or for one below 0.
     """
     if samples < 1:
         raise ValueError(f"samples must be 1 or more, not {samples}")
@@ -216,8 +203,6 @@ def nll_by_level(
     """Compute the nll of x = ab / 15 by level of the latent code, nats per photo, on average.
 
     Photos that cannot be read, or are gray, are left out and logged; DataError if none can be read.
-    ``condition`` computes the condition of L* (N, 1, r, r), by default that of the model, which is on any
-    device.
     """
     device, condition = next(model.parameters()).device, condition or model.condition
     totals: dict[int, float] = {}

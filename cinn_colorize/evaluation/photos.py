@@ -68,10 +68,7 @@ def block_means(ab: NDArray[np.floating], size: int) -> NDArray[Any]:
 
 
 def to_rgb(L: Floats, ab: Floats) -> Doubles:
-    """Compose sRGB (3, 256, 256) in [0, 1] as in the paper's table: ab bicubic, no guide, RGB clipped.
-
-    L is (256, 256) in [0, 100], ab (2, 64, 64) of any chroma.
-    """
+    """Compose sRGB (3, 256, 256) in [0, 1] as in the paper's table: ab bicubic, no guide, RGB clipped."""
     a, b = (cv2.resize(plane, L.shape, interpolation=cv2.INTER_CUBIC) for plane in ab.astype(np.float64))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Conversion from CIE-LAB")  # imaginary colours

@@ -29,7 +29,7 @@ from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.models.conditioning import backbone
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int], None]  # of the reference photos done, and their number
 
 
 class Measure:
@@ -73,10 +73,7 @@ class _Lite0:
 
 
 class KidLite0(Measure):
-    """``kid_lite0``; ``progress`` is called after each reference photo with the number done and the total.
-
-    DataError if a photo cannot be read, there is only one, or the package with the weights is missing.
-    """
+    """``kid_lite0``; DataError if a photo cannot be read, there is only one, or the weights are missing."""
 
     name = "kid_lite0"
 

@@ -1,7 +1,4 @@
-"""Results of an evaluation, as JSON for programs and as tables for people, and what they are compared by.
-
-These are earlier results, and tables of what photos show.
-"""
+"""Results of an evaluation, as JSON for programs and as tables for people, and what they are compared by."""
 
 from __future__ import annotations
 
@@ -99,11 +96,7 @@ class Report:
         return len(self.names)
 
     def to_json(self, earlier: Earlier | None = None, subsets: Subsets | None = None) -> str:
-        """Return one object per temperature, in a list if there are several; see docs/evaluation.md.
-
-        ``per_photo``, on a line of its own, has the photos' ``names`` and, for each row, what each photo adds
-        to a measure: the sum of ``values`` over that of ``weights`` or, without these, the mean of them.
-        """
+        """Return one object per temperature, in a list if there are several; see docs/evaluation.md."""
         rows = [self._as_json(row, earlier, subsets) for row in self.model]
         return rows[0] if len(rows) == 1 else "[\n" + ",\n".join(rows) + "\n]"
 

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cinn_colorize.flow import Transform
 from cinn_colorize.flow.coupling import soft_clamp
-from cinn_colorize.flow.transform import Transform
 
 HEAD = 32  # channels of an attention head
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinn_colorize.flow.transform import Transform
+from cinn_colorize.flow import Transform
 
 Conditions = tuple[Tensor, Tensor]  # of the subnetworks 1 and 2
 

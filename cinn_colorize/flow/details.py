@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cinn_colorize.flow import Transform
 from cinn_colorize.flow.downsampling import haar
-from cinn_colorize.flow.transform import Transform
 from cinn_colorize.imaging.guided import coefficients
 
 _WINDOW = 3  # side of the guided filter's windows at the coarser size, in pixels

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cinn_colorize.flow.transform import Transform
+from cinn_colorize.flow import Transform
 
 
 def haar(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cinn_colorize.flow.transform import Transform
+from cinn_colorize.flow import Transform
 
 MAX_CHANNELS = 2048  # of a mixing, whose matrix is not stored, so that a small file could ask for a huge one
 
@@ -74,10 +74,7 @@ def _product(x: Tensor, matrix: Tensor) -> Tensor:
 
 
 class Permutation(Transform[None]):
-    """Permute channels in a fixed order, made from its seed and never stored.
-
-    For vectors so long that an orthogonal matrix would cost more than the coupling blocks.
-    """
+    """Permute channels in a fixed order, made from its seed: for vectors too long for a matrix."""
 
     order: Tensor
     inverse_order: Tensor

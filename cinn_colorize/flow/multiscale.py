@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cinn_colorize.flow.transform import Transform
+from cinn_colorize.flow import Transform
 
 BASE = 0  # names the last stage, which transforms a vector, and its latent code
 

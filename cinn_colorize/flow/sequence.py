@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils import _pytree as pytree
 
+from cinn_colorize.flow import Transform
 from cinn_colorize.flow.coupling import AffineCoupling
-from cinn_colorize.flow.transform import Transform
 
 # An output is kept every eight maps (four coupling blocks), so that rounding of inverses does not build up.
 _KEPT_EVERY = 8

@@ -38,10 +38,7 @@ def use_threads(number: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Bands:
-    """The pixels of a photo, read in bands of rows, and what they mean.
-
-    Small copies are kept, because each new size costs a pass through the file.
-    """
+    """The pixels of a photo, read in bands of rows, and small copies, each of which costs a pass."""
 
     read: Callable[[], vips.Image]  # opens the photo
     name: str  # of the photo in messages

@@ -178,10 +178,7 @@ def _decode(pixels: Pixels, space: RGBSpace) -> Floats:
 
 
 def reduce_chroma(L: Floats, ab: Floats) -> Floats:
-    """Bring ``ab`` (2, h, w), of ``L`` (h, w) in [0, 100], into sRGB's gamut at constant L and hue.
-
-    Colours inside the gamut come back unchanged.
-    """
+    """Bring those of ``ab`` (2, h, w), with ``L`` (h, w), outside sRGB into it at constant L and hue."""
     outside = _outside(linear_from_lab(L, ab))
     reduced = ab.copy()
     reduced[:, outside] = _reduce(L[outside], _bounded(ab[:, outside]))

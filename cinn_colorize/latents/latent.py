@@ -1,7 +1,4 @@
-"""The latent code of a colorization: one tensor of noise per level, and operations on codes.
-
-Noise comes from :mod:`cinn_colorize.latents.noise`.
-"""
+"""The latent code of a colorization: one tensor of noise per level, and operations on codes."""
 
 from __future__ import annotations
 

@@ -174,10 +174,7 @@ def sha256_of(path: Path, error: type[Exception] = PhotoError) -> str:
 
 
 def check_shape(name: str, size: tuple[int, int], photo: Photo, what: str) -> None:
-    """Refuse a picture, of a width and height, that does not have the shape of the photo it was painted over.
-
-    A PhotoError says its ``name``, and ``what`` it shows.
-    """
+    """Raise a PhotoError unless a picture that shows ``what`` has the shape of the photo under it."""
     width, height = size
     stretch = width / height * photo.height / photo.width
     if not 1 / _SAME_ASPECT <= stretch <= _SAME_ASPECT:

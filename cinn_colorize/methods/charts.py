@@ -1,7 +1,4 @@
-"""Charts of one photo: a latent code at several temperatures (paper 4.2, Fig. 14), and grids of raw samples.
-
-A grid has codes of successive seeds or of a file, codes between others, or one with a level redrawn.
-"""
+"""Charts of one photo: a latent code at several temperatures (paper Fig. 14), and grids of raw samples."""
 
 from __future__ import annotations
 

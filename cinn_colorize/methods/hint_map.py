@@ -78,12 +78,9 @@ class HintMap:
 
         A hint applies to the ab around it in proportion to what the upsampling takes from each for the hint's
         pixel. ``strokes`` is a picture of the photo's shape and any size, transparent where there is no hint;
-        the hints are to be met after the ``saturation`` of the rendering.
-
-        Raises:
-            PhotoError: a point lies outside the photo or in its frame; or the strokes cannot be read, have
-                another shape, or are transparent or opaque all over.
-            ValueError: there are no hints.
+        the hints are to be met after the ``saturation`` of the rendering. A PhotoError if a point lies
+        outside the photo or in its frame, or the strokes cannot be read, have another shape, or are
+        transparent or opaque all over; a ValueError without hints.
         """
         if not points and strokes is None:
             raise ValueError("give at least one hint")

@@ -1,7 +1,4 @@
-"""Hints: colours that the user wants at places of a photo.
-
-:mod:`cinn_colorize.methods.things` and :mod:`cinn_colorize.methods.ensemble` make samples follow them.
-"""
+"""Hints: colours that the user wants at places of a photo, and how samples are made to follow them."""
 
 from __future__ import annotations
 

@@ -67,18 +67,14 @@ def mix(
     """Join two samples: one inside a mask, the other outside.
 
     The colours of both, joined by the mask, are encoded, which gives the coarse levels; finer levels are
-    those of either sample, so that the photo's edges decide where the border between them lies.
+    those of either sample, so that the photo's edges decide where the border between them lies. Errors are
+    those of :meth:`Conditioned.sample`; an EngineError if the engine cannot encode.
 
     Args:
         conditioned: the photo.
         seeds: seeds of the samples inside and outside.
         mask: see :meth:`BaseColorizer.mask`.
         temperature: temperature of both; see :meth:`Conditioned.sample`.
-
-    Raises:
-        TypeError: an argument is of a wrong type.
-        ValueError: an argument is out of range.
-        EngineError: the engine cannot encode.
     """
     import torch
 

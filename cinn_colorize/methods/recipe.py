@@ -163,12 +163,9 @@ def recreate(
     """Make a picture again; the same version, weights and kind of machine give the same bytes.
 
     ``others`` are files beside the original photo, in any order; ``force`` uses files that have changed, too,
-    then in the order of the recipe. The output is in the recipe's format, and replaces an existing file.
-
-    Raises:
-        WeightsError: the colorizer has other weights.
-        LatentError: a file of codes does not fit.
-        PhotoError: a file is missing, has changed or cannot be read, or the new one cannot be written.
+    then in the order of the recipe. The output is in the recipe's format, and replaces an existing file. A
+    WeightsError if the colorizer has other weights, a LatentError if a file of codes does not fit, a
+    PhotoError if a file is missing, has changed or cannot be read, or the new one cannot be written.
     """
     if colorizer.sha256 != recipe.weights:
         raise WeightsError(

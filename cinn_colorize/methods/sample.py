@@ -127,7 +127,7 @@ def vary(
     *,
     pick: SupportsIndex | None = None,
 ) -> list[Sample]:
-    """Draw n colorizations that resemble the sample of one seed.
+    """Draw n colorizations that resemble the sample of one seed; for errors, see :meth:`Conditioned.sample`.
 
     Args:
         conditioned: the photo.
@@ -140,10 +140,6 @@ def vary(
         seed: seed of the first variation's noise, by default the one after ``like``. The variation with
             the seed ``like`` is the sample itself.
         pick: see :meth:`Conditioned.sample`.
-
-    Raises:
-        TypeError: an argument is of a wrong type.
-        ValueError: an argument is out of range.
     """
     from cinn_colorize.latents.noise import draw_like
 

@@ -53,10 +53,7 @@ class Sample:
 
     @property
     def latent(self) -> Latent:
-        """The latent code as tensors, one sample; imports torch.
-
-        LatentError if the sample has none, because its colours follow hints.
-        """
+        """The latent code as tensors, which imports torch; LatentError for a sample that follows hints."""
         from cinn_colorize.latents.latent import Latent
 
         if self.levels is None:
@@ -104,10 +101,7 @@ class Colorization:
 
     @property
     def image(self) -> PIL.Image.Image:
-        """The picture as a new PIL image, RGB or, of a photo with alpha, RGBA, with the photo's profile.
-
-        PIL has no colour of 16 bits, so that it has 8.
-        """
+        """The picture as a new PIL image, 8-bit RGB or, of a photo with alpha, RGBA, with its profile."""
         return self.picture.image()
 
     @property
@@ -192,11 +186,8 @@ def typical(samples: Sequence[Sample], k: SupportsIndex | None = None) -> list[S
     The k samples are typical and different: each is the medoid of a group, chosen so that the distances of
     all samples to the nearest of the k add up to the least (k-medoids; Kaufman and Rousseeuw, *Finding Groups
     in Data*, 1990, ch. 2, PAM). The distance of two samples is the mean distance of their ab, averaged over
-    squares of 4x4 pixels. Of equals, the first counts.
-
-    Raises:
-        TypeError: k is no integer.
-        ValueError: it is below 1.
+    squares of 4x4 pixels. Of equals, the first counts. A TypeError if k is no integer, a ValueError if it is
+    below 1.
     """
     k = len(samples) if k is None else whole_number(k, "k", 1)
     return [samples[i] for i in medoids(np.stack([sample.ab for sample in samples]), k)] if samples else []

@@ -65,6 +65,8 @@ def transfer(
 ) -> list[Sample]:
     """Give the photo the colours of another (paper Fig. 15): decode its code, mixed with noise.
 
+    Errors are those of :meth:`Conditioned.sample`.
+
     Args:
         conditioned: the photo.
         reference: code of the other photo, see :meth:`BaseColorizer.reference`.
@@ -73,10 +75,6 @@ def transfer(
             temperature; by default, and for levels that are not named, :func:`transfer_noise`.
         temperature: temperature of the noise, given as in :meth:`Conditioned.sample`; 0.5 where it is not.
         seed: seed of the first variant's noise.
-
-    Raises:
-        TypeError: an argument is of a wrong type.
-        ValueError: an argument is out of range.
     """
     from cinn_colorize.latents.latent import Latent
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from cinn_colorize.flow import Transform
 from cinn_colorize.flow.multiscale import MultiScaleFlow
 from cinn_colorize.flow.sequence import Sequence
-from cinn_colorize.flow.transform import Transform
 from cinn_colorize.models.architecture import read
 
 T = TypeVar("T")

@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cinn_colorize.flow import Transform
 from cinn_colorize.flow.coupling import AffineCoupling, ConvSubnet, LinearSubnet
 from cinn_colorize.flow.downsampling import HaarDownsampling, Squeeze
 from cinn_colorize.flow.mixing import OrthogonalMixing, Permutation
 from cinn_colorize.flow.multiscale import BASE, MultiScaleFlow
 from cinn_colorize.flow.sequence import Sequence
-from cinn_colorize.flow.transform import Transform
 from cinn_colorize.models.architecture import Depth, Width
 from cinn_colorize.models.base import Parts, Stage, StageConditions, StagedFlow
 from cinn_colorize.models.conditioning.layers import conv

@@ -1,31 +1,37 @@
 """``imagenet-vgg``: natural photos, with the network as printed in the paper (4.2, Fig. 8).
 
-ab at 64 px given L at 256 px. A VGG-like conditioning network, pretrained on colour bins, computes features
-at 64 px, and each coupling block has its own head on top of them. Stages at 64, 32, 16 and 8 px end with a
-reduction to half the size, after which a part of the channels is split off as latent code. Fully connected
-blocks transform the rest.
+ab at 64 px given L at 256 px. A conditioning network, with the layers of Zhang, Isola and Efros, "Colorful
+Image Colorization" (2016, https://arxiv.org/abs/1603.08511), computes features at 64 px. It is pretrained
+with a 1x1 convolution to the logits of colour bins, the second to last layer there (the last one maps bins to
+colours), and cut before it. Each coupling block has its own head on top of the features. Stages at 64, 32,
+16 and 8 px end with a reduction to half the size, after which a part of the channels is split off as latent
+code. Fully connected blocks transform the rest.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Sequence as List
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any, Self
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cinn_colorize.flow import Transform
 from cinn_colorize.flow.coupling import AffineCoupling, ConvSubnet, LinearSubnet
 from cinn_colorize.flow.downsampling import HaarDownsampling, Squeeze
 from cinn_colorize.flow.mixing import OrthogonalMixing, Permutation
 from cinn_colorize.flow.multiscale import BASE, MultiScaleFlow
 from cinn_colorize.flow.sequence import Sequence
-from cinn_colorize.flow.transform import Transform
 from cinn_colorize.models.architecture import Depth, Width
 from cinn_colorize.models.base import Parts, Stage, StageConditions, StagedFlow
-from cinn_colorize.models.conditioning.vgg import WIDTHS, VggNetwork, vgg_head
+from cinn_colorize.models.conditioning.layers import conv
 
+WIDTHS = (64, 128, 256, 512)  # channels at 256, 128, 64 and 32 px; the features have the third
 SIZE = 64  # of ab and of the features
 Coupling = Callable[[int, Callable[[int, int], nn.Module]], AffineCoupling]  # of channels and subnetworks
 _REDUCTIONS: dict[str, type[Transform[None]]] = {"haar": HaarDownsampling, "squeeze": Squeeze}
@@ -56,11 +62,7 @@ class ImagenetVggConfig:
 
     @classmethod
     def paper(cls) -> ImagenetVggConfig:
-        """Return the architecture of the text, which gives no widths: they are those of the authors' code.
-
-        Haar at every reduction, alpha = 1.9, and a head for every coupling block, the fully connected ones
-        included, with no more convolutions than its resolution requires.
-        """
+        """Return the architecture of the text, which gives no widths: they are those of the authors' code."""
         return cls(
             {
                 64: StageConfig(4, 32, keep=8),
@@ -74,11 +76,7 @@ class ImagenetVggConfig:
 
     @classmethod
     def authors(cls) -> ImagenetVggConfig:
-        """Return the architecture of the authors' code.
-
-        i-RevNet's reshape at three of four reductions, 1x1 couplings after each, alpha = 1.5, one more
-        convolution in each head, and one head for the fully connected stage.
-        """
+        """Return the architecture of the authors' code."""
         return cls(
             {
                 64: StageConfig(4, 32, reduction="squeeze", pointwise=64, keep=8),
@@ -107,6 +105,68 @@ PRESETS = {
     "authors": ImagenetVggConfig.authors,
     "narrow": ImagenetVggConfig.narrow,
 }
+
+
+class VggNetwork(nn.Module):
+    """h: features at 64 px of L at 256 px, given the channels at 256, 128, 64 and 32 px."""
+
+    def __init__(self, widths: List[int] = WIDTHS) -> None:
+        super().__init__()
+        w256, w128, w64, w32 = widths
+        self.layers = nn.Sequential(
+            *_group(1, w256, count=2, stride=2),
+            *_group(w256, w128, count=2, stride=2),
+            *_group(w128, w64, count=3, stride=2),
+            *_group(w64, w32, count=3),
+            *_group(w32, w32, count=3, dilation=2),
+            *_group(w32, w32, count=3, dilation=2),
+            *_group(w32, w32, count=3),
+            nn.ConvTranspose2d(w32, w64, 4, stride=2, padding=1),
+            nn.ReLU(),
+            conv(w64, w64),
+            nn.ReLU(),
+            conv(w64, w64),
+        )
+        self.channels = w64
+
+    def forward(self, L: Tensor) -> Tensor:
+        """Map L (N, 1, 256, 256), scaled to [-1, 1], to features (N, channels, 64, 64)."""
+        features: Tensor = self.layers(L)
+        return features
+
+
+class BinClassifier(nn.Module):
+    """The logits of colour bins, (N, bins, H, W), of features (N, channels, H, W)."""
+
+    def __init__(self, channels: int, bins: int) -> None:
+        super().__init__()
+        self.to_bins = conv(channels, bins, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.to_bins(F.relu(features))
+        return logits
+
+
+def vgg_head(widths: List[int], halvings: int) -> nn.Sequential:
+    """Build h_k: 3x3 convolutions from the features to the condition of one coupling block, and a batch norm.
+
+    ``widths`` are the channels of the features, between the convolutions, and of the result; the first
+    ``halvings`` convolutions have stride 2.
+    """
+    layers: list[nn.Module] = []
+    for i, (before, after) in enumerate(pairwise(widths)):
+        layers += [conv(before, after, stride=2 if i < halvings else 1), nn.LeakyReLU()]
+    return nn.Sequential(*layers[:-1], nn.BatchNorm2d(widths[-1]))
+
+
+def _group(inputs: int, outputs: int, count: int, stride: int = 1, dilation: int = 1) -> list[nn.Module]:
+    """Build convolutions with ReLU, the last one strided, and a batch norm."""
+    layers: list[nn.Module] = []
+    for i in range(count):
+        last = i == count - 1
+        layer = conv(outputs if i else inputs, outputs, 3, stride if last else 1, dilation)
+        layers += [layer, nn.ReLU()]
+    return [*layers, nn.BatchNorm2d(outputs)]
 
 
 class ImagenetVggStage(Stage):

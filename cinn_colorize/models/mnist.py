@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cinn_colorize.flow import Transform
 from cinn_colorize.flow.coupling import AffineCoupling, LinearSubnet
 from cinn_colorize.flow.mixing import Permutation
 from cinn_colorize.flow.sequence import Sequence
-from cinn_colorize.flow.transform import Transform
 from cinn_colorize.models.architecture import Depth, Width
 from cinn_colorize.models.base import ConditionalFlow, Parts
 

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cinn_colorize.flow import Transform
 from cinn_colorize.flow.autoregressive import AutoregressivePass, Guidance
 from cinn_colorize.flow.coupling import AffineCoupling, ConvSubnet
 from cinn_colorize.flow.details import (
@@ -34,7 +35,6 @@ from cinn_colorize.flow.details import (
 from cinn_colorize.flow.downsampling import HaarDownsampling, Squeeze, haar
 from cinn_colorize.flow.mixing import OrthogonalMixing
 from cinn_colorize.flow.sequence import Sequence
-from cinn_colorize.flow.transform import Transform
 from cinn_colorize.models.base import PhotoFlow
 from cinn_colorize.models.conditioning.backbone import EfficientNetLite2, gray_input
 from cinn_colorize.models.conditioning.gamut import ChromaBounds
@@ -239,13 +239,10 @@ class Natural(PhotoFlow):
         finest: int = 32,
         coarsest: int = COARSE,
     ) -> Condition:
-        """Compute once per photo what all its samples share.
+        """Compute once per photo what all its samples share, given L* in [0, 100], (N, 1, 256, 256).
 
-        Args:
-            L: L* in [0, 100], (N, 1, 256, 256).
-            features: features of the backbone, if they are known already.
-            finest: leave out the levels above this one; :meth:`forward` then leaves them out too.
-            coarsest: leave out the coarse level if it lies below this one; so does :meth:`forward`.
+        ``features`` are the backbone's, if they are known already. Levels above ``finest`` are left out, and
+        the coarse level if it lies below ``coarsest``; :meth:`forward` then leaves them out too.
         """
         if features is None:
             features = self.features(L)

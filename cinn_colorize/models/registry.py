@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import SupportsFloat
-
-from cinn_colorize.latents.levels import PerLevel
 
 MAX_GUIDANCE = 2.0
 
@@ -23,7 +22,7 @@ class ModelInfo:
     file: str  # name of the packaged weights
     sha256: str | None  # of that file; None if no weights are published
     hub: str | None = None  # ``hf:owner/name`` where the weights can be downloaded
-    temperature: PerLevel = 0.8  # default of samples
+    temperature: float | Mapping[int, float] = 0.8  # default of samples, for all levels or by level
     guidance: float | None = None  # default of samples; None for a model that cannot be guided
 
     def guidance_of(self, value: SupportsFloat | None) -> float:

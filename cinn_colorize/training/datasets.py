@@ -34,19 +34,11 @@ def open_task(
     cache: Path | None = None,
     ablate: Sequence[str] = (),
 ) -> Task[Any]:
-    """Open a data set and return the task of training on it.
+    """Open a data set, at one or several locations, and return the task of training on it.
 
-    Args:
-        dataset: name in :class:`Dataset`, as ``stage`` and ``preset`` are in :class:`Stage`, :class:`Preset`.
-        data: locations of the data set.
-        stage: only photos and ImageNet have others than ``flow``.
-        backbone: weights of the conditioning network that a new model starts with, for the same two.
-        preset: architecture of a new model, for ImageNet only.
-        cache: folder that keeps shards of photos at URLs; None to read them remotely, photo by photo.
-        ablate: names of the task's ablations, parts of the paper's recipe to leave out.
-
-    Raises:
-        DataError: the data does not exist or cannot be used, or the arguments do not fit together.
+    Only photos and ImageNet have a ``backbone``, with which a new model starts, and stages other than
+    ``flow``; only ImageNet has a ``preset``. ``cache`` keeps shards of photos at URLs. A DataError if
+    the data cannot be used, or the arguments do not fit together.
     """
     if preset and dataset != Dataset.imagenet:
         raise DataError(f"{dataset}: has only one architecture; --preset is for imagenet")

@@ -20,8 +20,7 @@ from cinn_colorize.files import tensorfile
 from cinn_colorize.files.messages import printable_name
 from cinn_colorize.models import weights
 from cinn_colorize.models.conditioning.gamut import ColorBins, rarity
-from cinn_colorize.models.conditioning.vgg import WIDTHS, BinClassifier, VggNetwork
-from cinn_colorize.models.imagenet_vgg import PRESETS, ImagenetVgg
+from cinn_colorize.models.imagenet_vgg import PRESETS, WIDTHS, BinClassifier, ImagenetVgg, VggNetwork
 from cinn_colorize.training.choices import Stage
 from cinn_colorize.training.crops import DEV, Crops, Parts, to_network
 from cinn_colorize.training.task import CropsTask, Groups, Noise, PhotoTask, TrainingConfig

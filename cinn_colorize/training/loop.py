@@ -1,4 +1,4 @@
-"""The training loop, from top to bottom."""
+"""The training loop, from top to bottom: what a run is told, whatever it learns, what it does and reports."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -19,12 +20,63 @@ from torch.nn.parallel import DistributedDataParallel
 from cinn_colorize.errors import DataError, PhotoError
 from cinn_colorize.training.choices import Precision
 from cinn_colorize.training.crops import Batch, Loading, Parts
-from cinn_colorize.training.processes import choose_precision
-from cinn_colorize.training.run_options import Progress, RunOptions
+from cinn_colorize.training.processes import Processes, choose_precision
 from cinn_colorize.training.state import RunState, load_newest, load_resumable, save_checkpoint
 from cinn_colorize.training.task import Model, Noise, Task, TrainingConfig
 
 log = logging.getLogger(__name__)
+
+
+class _Report:
+    figures: dict[str, float]  # of the task
+
+    def listed(self) -> str:
+        """Write the figures on one line, to four digits: ``loss 0.1234  nll -0.5678``."""
+        return "  ".join(f"{name} {value:.4f}" for name, value in self.figures.items())
+
+
+@dataclass(frozen=True)
+class Progress(_Report):
+    """The progress of a run."""
+
+    seen: int
+    total: int
+    figures: dict[str, float]  # averaged since the last report
+    photos_per_second: float
+    gradient_norm: float
+    skipped: int  # steps left out, see Health
+    rollbacks: int  # returns to a checkpoint
+    unreadable: int  # photos and shards of the data left out
+
+
+@dataclass(frozen=True)
+class Evaluation(_Report):
+    """Figures of the averaged model on held-out data."""
+
+    seen: int
+    figures: dict[str, float]  # of the task
+    sheet: Path | None  # picture of samples
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of a run; its task and hyper-parameters define what it learns."""
+
+    device: torch.device  # to train on
+    precision: str = "fp32"  # name in Precision, of the autocast; parameters and latents stay fp32
+    workers: int = 1  # processes that decode photos, per process that trains
+    processes: Processes = field(default_factory=Processes)  # that share the run
+    resume: bool = False  # continue from the run's last checkpoint, if there is one
+    start: Path | None = None  # weights to start from; None for new ones
+    compile: bool = False  # use torch.compile
+    save_memory: bool = False  # recompute the flow's activations in the backward pass
+    checkpoint_seconds: float = 300  # between checkpoints
+    evaluate_every: int | None = None  # photos between evaluations; None for the task's default
+    report_seconds: float = 10  # between reports
+    report: Callable[[Progress], None] = lambda progress: None  # after the first step, and regularly
+    report_evaluation: Callable[[Evaluation], None] = lambda evaluation: None  # if data is held out
+    # Called once per step; if it returns true, a checkpoint is written and the run ends early.
+    stop: Callable[[], bool] = lambda: False
 
 
 def train(
@@ -37,19 +89,14 @@ def train(
     begin: Callable[[int], None] = lambda seen: None,
     evaluate: Callable[[Model, int], None] = lambda model, seen: None,
 ) -> Model:
-    """Train a model; return its averaged weights, in eval mode.
+    """Train a model; return its averaged weights, in eval mode. For errors, see :func:`.run_training`.
 
     A step whose loss or gradient is not finite, or explodes (see :class:`Health`), is left out. After two
     such steps in a row, the run returns to its last checkpoint, in the folder ``run``, and continues with the
-    photos after them.
+    photos after them; after three returns to one checkpoint, it has diverged.
 
     ``begin`` is called once with the number of photos seen, before the first step, ``evaluate`` with the
     averaged model and that number, regularly and at the end.
-
-    Raises:
-        DataError: the data or the checkpoint cannot be used, or a file cannot be written in the end.
-        PhotoError: a sheet of samples cannot be written.
-        DivergedError: the run diverged again after three returns to one checkpoint.
     """
     processes = options.processes
     state, step, is_new = _start(model, task, config, run, options)

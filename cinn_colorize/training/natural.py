@@ -1,7 +1,4 @@
-"""The training of ``natural`` in stages: the flow on a frozen backbone, parts of it, and all of it jointly.
-
-Noise is added at every scale, and the levels are balanced.
-"""
+"""The training of ``natural`` in stages, with noise at every scale and balanced levels."""
 
 from __future__ import annotations
 

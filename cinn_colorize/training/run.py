@@ -25,8 +25,7 @@ from cinn_colorize.files.messages import printable_name
 from cinn_colorize.flow.sequence import Sequence
 from cinn_colorize.imaging.photo import recipe_at
 from cinn_colorize.models import load_model
-from cinn_colorize.training.loop import train
-from cinn_colorize.training.run_options import Evaluation, Progress, RunOptions
+from cinn_colorize.training.loop import Evaluation, Progress, RunOptions, train
 from cinn_colorize.training.state import KEPT, checkpoints
 from cinn_colorize.training.task import Model, Task, TrainingConfig
 

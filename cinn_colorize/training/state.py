@@ -1,7 +1,4 @@
-"""The state of a run, and its checkpoints, from which it continues exactly where it stopped.
-
-``checkpoint-N.pt`` holds the state after N photos. The last two are kept.
-"""
+"""The state of a run, and its checkpoints, from which it continues exactly where it stopped."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Tasks: a data set, the model for it, and what a training step minimises and adds noise to.
-
-The objective is maximum likelihood (paper 3.2, Eq. 6), the noise that of paper 3.4.
-"""
+"""Tasks: a data set, its model, what a step minimises (paper 3.2, Eq. 6), and the noise it adds (3.4)."""
 
 from __future__ import annotations
 

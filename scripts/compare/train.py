@@ -36,9 +36,9 @@ from cinn_colorize.training.choices import Precision
 from cinn_colorize.training.crops import Batch, Loading
 from cinn_colorize.training.datasets import open_task
 from cinn_colorize.training.features import load_backbone
+from cinn_colorize.training.loop import Progress, RunOptions
 from cinn_colorize.training.natural import NaturalTask
 from cinn_colorize.training.run import run_training
-from cinn_colorize.training.run_options import Progress, RunOptions
 from cinn_colorize.training.task import Noise, Task, TrainingConfig
 
 ALL: list[type[Method]] = [Regression, Classification, VaeMdn, Pix2pix, ColorGan]

@@ -34,10 +34,10 @@ from cinn_colorize.evaluation.calibration import rendered
 from cinn_colorize.files.atomic import writing
 from cinn_colorize.methods.digits import Digits
 from cinn_colorize.training.bedrooms import BedroomsTask, find_lsun
+from cinn_colorize.training.loop import Evaluation, Progress, RunOptions
 from cinn_colorize.training.mnist import DEV, SIGMA, MnistTask, Part, nll_per_dimension
 from cinn_colorize.training.natural import NaturalTask
 from cinn_colorize.training.run import run_training
-from cinn_colorize.training.run_options import Evaluation, Progress, RunOptions
 from cinn_colorize.training.task import FlowTask, Task
 
 CPU = torch.device("cpu")

@@ -28,7 +28,7 @@ from helpers import (
 from PIL import Image
 
 from cinn_colorize.cli.train import Display, _stop_request
-from cinn_colorize.training.run_options import Progress
+from cinn_colorize.training.loop import Progress
 
 fcntl, termios = map(pytest.importorskip, ("fcntl", "termios"))
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")

@@ -24,9 +24,8 @@ from tiny_run import CONFIG, CPU, TinyTask, build
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import DataError, DivergedError, PhotoError, WorkerError
 from cinn_colorize.files.atomic import temporary
-from cinn_colorize.training.loop import train
+from cinn_colorize.training.loop import RunOptions, train
 from cinn_colorize.training.run import Logs, run_training
-from cinn_colorize.training.run_options import RunOptions
 from cinn_colorize.training.state import EXPLODING, KNOWN, MAX_RETURNS, Health, checkpoints, load_newest
 
 LONGER = replace(CONFIG, photos=112)

@@ -19,7 +19,7 @@ from narrow import (
 from torch.utils import _pytree as pytree
 
 from cinn_colorize import flow, models
-from cinn_colorize.flow import mixing
+from cinn_colorize.flow import Transform, mixing
 from cinn_colorize.flow.autoregressive import AutoregressivePass, Guidance
 from cinn_colorize.flow.coupling import AffineCoupling, ConvSubnet, LinearSubnet
 from cinn_colorize.flow.details import (
@@ -34,7 +34,6 @@ from cinn_colorize.flow.details import (
 from cinn_colorize.flow.downsampling import HaarDownsampling, Squeeze
 from cinn_colorize.flow.mixing import OrthogonalMixing, Permutation
 from cinn_colorize.flow.sequence import Sequence
-from cinn_colorize.flow.transform import Transform
 from cinn_colorize.models import MODELS, model_class
 from cinn_colorize.models.base import Stage, expanded
 from cinn_colorize.models.bedrooms import BedroomsStage

@@ -18,8 +18,7 @@ from cinn_colorize.evaluation import mean_nll
 from cinn_colorize.models import MODELS, Loaded, load_model
 from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
 from cinn_colorize.training.bedrooms import BedroomsTask, BedroomsTraining, find_lsun
-from cinn_colorize.training.loop import train
-from cinn_colorize.training.run_options import RunOptions
+from cinn_colorize.training.loop import RunOptions, train
 
 CPU = torch.device("cpu")
 

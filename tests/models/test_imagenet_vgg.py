@@ -20,8 +20,13 @@ from cinn_colorize.flow.downsampling import HaarDownsampling
 from cinn_colorize.flow.sequence import Sequence
 from cinn_colorize.models import MODELS, Loaded, load_model, save_model
 from cinn_colorize.models.conditioning.gamut import ColorBins
-from cinn_colorize.models.conditioning.vgg import BinClassifier, VggNetwork
-from cinn_colorize.models.imagenet_vgg import PRESETS, ImagenetVgg, ImagenetVggConfig
+from cinn_colorize.models.imagenet_vgg import (
+    PRESETS,
+    BinClassifier,
+    ImagenetVgg,
+    ImagenetVggConfig,
+    VggNetwork,
+)
 from cinn_colorize.training.datasets import open_task
 from cinn_colorize.training.imagenet import (
     GrayToBins,
@@ -34,8 +39,7 @@ from cinn_colorize.training.imagenet import (
     find_imagenet,
     load_network,
 )
-from cinn_colorize.training.loop import train
-from cinn_colorize.training.run_options import RunOptions
+from cinn_colorize.training.loop import RunOptions, train
 from cinn_colorize.training.task import Noise
 
 CPU = torch.device("cpu")

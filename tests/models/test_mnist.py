@@ -30,7 +30,7 @@ from cinn_colorize.methods.digits import (
 )
 from cinn_colorize.models import MODELS, Loaded
 from cinn_colorize.models.mnist import LEVEL, Mnist, MnistConfig
-from cinn_colorize.training.loop import train
+from cinn_colorize.training.loop import RunOptions, train
 from cinn_colorize.training.mnist import (
     DEV,
     SIGMA,
@@ -40,7 +40,6 @@ from cinn_colorize.training.mnist import (
     nll_per_dimension,
     read_mnist,
 )
-from cinn_colorize.training.run_options import RunOptions
 
 
 @pytest.fixture(scope="module")

@@ -28,10 +28,9 @@ from cinn_colorize.models.natural_config import NaturalConfig
 from cinn_colorize.training.bedrooms import BedroomsTask
 from cinn_colorize.training.choices import Ablation
 from cinn_colorize.training.datasets import open_task
-from cinn_colorize.training.loop import train
+from cinn_colorize.training.loop import RunOptions, train
 from cinn_colorize.training.mnist import MnistTask
 from cinn_colorize.training.natural import NaturalTask
-from cinn_colorize.training.run_options import RunOptions
 from cinn_colorize.training.state import load_newest, save_checkpoint
 from cinn_colorize.training.task import without
 

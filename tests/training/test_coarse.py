@@ -17,7 +17,7 @@ from cinn_colorize.models import load_model
 from cinn_colorize.models.architecture import read
 from cinn_colorize.models.natural import Natural
 from cinn_colorize.models.natural_config import COARSE, NaturalConfig
-from cinn_colorize.training.loop import train
+from cinn_colorize.training.loop import RunOptions, train
 from cinn_colorize.training.natural import (
     CoarseTask,
     CoarseTraining,
@@ -26,7 +26,6 @@ from cinn_colorize.training.natural import (
     batch_nll,
     features_in_chunks,
 )
-from cinn_colorize.training.run_options import RunOptions
 from cinn_colorize.training.task import Noise, vividness, without
 
 CPU = torch.device("cpu")

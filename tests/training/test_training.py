@@ -19,7 +19,7 @@ from cinn_colorize.errors import DataError
 from cinn_colorize.models.conditioning.backbone import DEEP, Pretrained
 from cinn_colorize.models.natural import Natural
 from cinn_colorize.training.crops import Crops, Loading, batches, random_crop, squeezed, to_network
-from cinn_colorize.training.loop import train
+from cinn_colorize.training.loop import RunOptions, train
 from cinn_colorize.training.natural import (
     JointTask,
     JointTraining,
@@ -27,7 +27,6 @@ from cinn_colorize.training.natural import (
     NaturalTraining,
     features_in_chunks,
 )
-from cinn_colorize.training.run_options import RunOptions
 from cinn_colorize.training.state import load_newest, save_checkpoint
 from cinn_colorize.training.task import (
     Noise,

@@ -1,7 +1,4 @@
-"""Compute a model's flow in onnxruntime; torch is never imported.
-
-Samples equal those of :class:`cinn_colorize.Colorizer` except for rounding.
-"""
+"""Compute a model's flow in onnxruntime, without torch; samples equal torch's except for rounding."""
 
 from __future__ import annotations
 

@@ -143,10 +143,7 @@ class GlobalContext(nn.Module):
 
 
 class LevelHead(nn.Module):
-    """The head of the level at r, given the channels of the pyramid by resolution.
-
-    Three convolutions, residual blocks, and one each for the elementwise map and the coupling blocks.
-    """
+    """The head of the level at r, given the channels of the pyramid by resolution."""
 
     def __init__(self, r: int, config: NaturalConfig, features: Mapping[int, int]) -> None:
         super().__init__()
