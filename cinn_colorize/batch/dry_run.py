@@ -97,7 +97,6 @@ def dry_run(batch: Batch) -> DryRun:
 
 
 def _photo(task: Task, job: Job) -> _Photo:
-    """Return what is to be made of a photo."""
     plan = job.plan
     some_exist = bool(task.listed) or any(map(plan.keeps, task.unlisted))
     photo = opened(task, plan, is_sought=some_exist)

@@ -129,7 +129,6 @@ def _digest(line: Mapping[str, Any]) -> bytes:
 
 
 def _size_and_time(photo: Path) -> tuple[int | None, float | None]:
-    """Return the size of a photo's file and when it was changed; None if it is gone."""
     try:
         status = photo.stat()
     except OSError:

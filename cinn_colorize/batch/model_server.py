@@ -104,11 +104,9 @@ class ModelServer:
 
     @property
     def lives(self) -> bool:
-        """Whether the process is alive."""
         return bool(self._manager._process.is_alive())  # type: ignore[attr-defined]
 
     def end(self) -> None:
-        """End the process."""
         self._manager.shutdown()
 
 

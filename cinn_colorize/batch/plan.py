@@ -78,7 +78,6 @@ class SamplesPlan:
 
     @property
     def repeats(self) -> bool:
-        """Whether all samples are the same."""
         return self.method.number > 1 and not self.picks and not self.method.is_random
 
     def outputs(self, source: Path, stem: str, suffix: str, below: Path = Path()) -> dict[int, Path]:

@@ -69,12 +69,10 @@ class Sender(logging.Handler):
         package_log.setLevel(level)
 
     def send(self, message: Device | Ready | CinnError | logging.LogRecord | Event) -> None:
-        """Send a message."""
         with self._turn:
             self._send(message)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send what is logged."""
         self.send(record)
 
 
@@ -176,7 +174,6 @@ class _Worker(Child):
 
 
 def _work(parent: Connection, spec: ModelSpec, plan: Plan, threads: int, level: int) -> None:
-    """Say which device it is, receive the shared network or None, and do photos."""
     end_with_parent()
     to_parent = Sender(parent.send)
     to_parent.take_log(level)

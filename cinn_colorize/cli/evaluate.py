@@ -78,7 +78,6 @@ class SampleOptions:
     )
 
     def rows(self, info: ModelInfo) -> list[PerLevel]:
-        """Return the temperature of each row."""
         rows = [common.temperature_of(text, info, 1.0) for text in self.temperatures or ["1"]]
         if len(set(map(short_levels, rows))) < len(rows):
             raise typer.BadParameter("has the same temperature twice", param_hint="--temperature")
@@ -116,7 +115,6 @@ class MetricOptions:
         return names
 
     def references(self) -> Sequence[Source]:
-        """Find the photos to compare with."""
         from cinn_colorize.data.sources import find_photos
 
         if not self.reference:
@@ -132,7 +130,6 @@ class PhotoChoice:
     limit: int | None = option(None, "N", "Measure only the first N of these.", min=1)
 
     def of(self, photos: Path) -> Sequence[Source]:
-        """Find them in a folder or zip."""
         import cv2
 
         from cinn_colorize.data.sources import find_photos

@@ -100,7 +100,6 @@ def _make(
     others: Sequence[Path],
     options: RecreateOptions,
 ) -> None:
-    """Make the new picture, if need be with torch after onnxruntime."""
     from cinn_colorize.methods.recipe import recreate as follow
     from cinn_colorize.models import find_weights
 

@@ -56,7 +56,6 @@ class Progress:
         self._recent = deque([(self._start, 0)], _RECENT + 1)  # when as many were done
 
     def advance(self) -> None:
-        """Count one more as done."""
         self._reach(self.done + 1)
 
     def refresh(self) -> None:
@@ -138,7 +137,6 @@ class Summary:
 
     @property
     def failed(self) -> int:
-        """Number of photos that failed."""
         return self._outcomes["failed"]
 
     def count(self, event: Event) -> None:
@@ -169,7 +167,6 @@ class Summary:
         )
 
     def say_end(self) -> None:
-        """Say what became of the photos."""
         outcomes, total = self._outcomes, self._photos
         if total > 1:
             seconds = time.monotonic() - self._start

@@ -77,7 +77,6 @@ class DataOptions:
     ablate: list[Ablation] | None = option(None, "PART", _ABLATE, show_default="nothing")
 
     def places(self) -> list[Path | Url]:
-        """Return where the data is."""
         from cinn_colorize.data.urls import Url
 
         places = [Url.or_path(place) for place in self.data or [f"data/{self.dataset}"]]
@@ -107,7 +106,6 @@ class SettingOptions:
     )
 
     def given(self) -> dict[str, Any]:
-        """Return those that are given."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
@@ -284,7 +282,6 @@ class Display:
         self.task = self.bar.add_task("training", total=total, facts="")
 
     def report(self, progress: Progress) -> None:
-        """Show the progress."""
         speed = max(progress.photos_per_second, 1e-9)
         left = self._left(progress, speed)
         facts = (
@@ -312,7 +309,6 @@ class Display:
         return timedelta(seconds=round(min(seconds, _LONGEST)))
 
     def report_evaluation(self, evaluation: Evaluation) -> None:
-        """Print figures on held-out data."""
         if not self.quiet:
             line = f"after {evaluation.seen:,} photos, on held-out ones: {evaluation.listed()}"
             sheet = printable_name(evaluation.sheet) if evaluation.sheet else ""

@@ -126,7 +126,6 @@ def retry(name: str, function: Callable[[], T]) -> T:
 
 
 def _is_final(error: Exception) -> bool:
-    """Return whether a retry would not help."""
     cause = error.__cause__
     if isinstance(error, FileNotFoundError) and type(cause).__module__.startswith("aiohttp"):
         return getattr(cause, "status", None) in _REFUSED  # fsspec says "not found" whatever HTTP answers

@@ -1,7 +1,4 @@
-"""How a network is loaded, and which engine computes it: torch, or onnxruntime, which starts sooner.
-
-Light: imports neither before it is needed.
-"""
+"""How a network is loaded, by torch or onnxruntime, which starts sooner; imports neither before."""
 
 from __future__ import annotations
 

@@ -151,10 +151,7 @@ def is_too_long(path: Path) -> bool:
 
 
 def mode_like(*paths: Path) -> int:
-    """Return the permission bits of a file made from others: nobody may read it who may not read them all.
-
-    Only regular files count: a pipe is readable by its owner alone.
-    """
+    """Return the bits of a file made from regular others: only who may read them all may read it."""
     mode = PUBLIC
     for path in paths:
         with contextlib.suppress(OSError):
@@ -256,7 +253,6 @@ class TemporaryFolder(tempfile.TemporaryDirectory[str]):
             raise OutputError(f"{folder}: {problem}; free some, or {_SET_TMPDIR}") from error
 
     def cleanup(self) -> None:
-        """Remove the folder."""
         super().cleanup()
         self._held.close()
 

@@ -148,7 +148,6 @@ class _Way:
         self.back: list[Floats] = []  # motion of each further frame to the key frame
 
     def go(self, step: _Step) -> None:
-        """Take the next frame."""
         self.from_key, self.to_key = joined(self.from_key, step.ahead), joined(step.back, self.to_key)
         self.steps.append(step)
         self.back.append(motion(step.L, self.key, self.to_key, self.from_key))

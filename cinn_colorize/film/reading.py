@@ -116,7 +116,6 @@ class FilmReader:
         self.check_unchanged()
 
     def opened(self) -> InputContainer:
-        """Open the file."""
         try:
             return av.open(os.fspath(self.path), metadata_errors="replace")
         except (av.error.FFmpegError, OSError) as error:

@@ -83,7 +83,6 @@ class MultiScaleFlow(nn.Module):
     def inverse(
         self, latents: Mapping[int, Tensor], conditions: Mapping[int, Any]
     ) -> tuple[Tensor, dict[int, Tensor]]:
-        """Compute g(z; c): x, and the log-dets of g by level."""
         x, log_det = self[BASE].inverse(latents[BASE].flatten(1), conditions[BASE])
         x, level, log_dets = x.unflatten(1, self._last), BASE, {BASE: log_det}
         for r in reversed(self.keep):

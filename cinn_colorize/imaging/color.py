@@ -298,10 +298,7 @@ def _leave_twice(L: NDArray[np.floating], hue: NDArray[np.floating]) -> NDArray[
 
 
 def compose(L: Floats, ab: Floats, depth: int, space: RGBSpace = SRGB) -> Pixels:
-    """Turn L* (h, w), in [0, 100], and ab (2, h, w) into pixels (h, w, 3), code values of ``space``.
-
-    Chroma is reduced into sRGB's gamut; values have a depth of 8 or 16 bits, and are rounded once.
-    """
+    """Turn L* (h, w) and ab (2, h, w) into pixels (h, w, 3) of ``space``, reduced to sRGB, rounded once."""
     shape, L, ab = L.shape, L.ravel(), _bounded(ab.reshape(2, -1))
     pixels = np.empty((L.size, 3), np.uint8 if depth == 8 else np.uint16)
     left = np.empty(L.size, np.bool_)

@@ -314,10 +314,7 @@ class Segment(NamedTuple):
 
 
 def read_jpeg(file: BinaryIO) -> dict[str, bytes]:
-    """Return XMP and IPTC that have several segments, by libvips' names.
-
-    An extension that is incomplete, or that the packet does not name, is treated as missing.
-    """
+    """Return XMP and IPTC that have several segments, by libvips' names; extensions only if complete."""
     segments = [segment for _, segment in _segments(file, (_XMP, _EXTENSION, _PHOTOSHOP))]
     found = {}
     iptc = [segment.content for segment in segments if segment.marker == _APP13]

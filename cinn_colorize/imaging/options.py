@@ -150,10 +150,7 @@ class RecipeOptions:
 
     @classmethod
     def from_entries(cls, entries: Mapping[str, str]) -> Self:
-        """Read the options from a recipe, which may have other entries, and lacks options newer than itself.
-
-        A ValueError if an entry is not a value of its option.
-        """
+        """Read the options from a recipe, which may lack some; ValueError for what is no value of one."""
         kinds, known = get_type_hints(cls), [known for known in fields(cls) if known.name in entries]
         return cls(**{one.name: _parse(one, kinds[one.name], entries[one.name]) for one in known})
 

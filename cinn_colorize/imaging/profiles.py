@@ -25,10 +25,7 @@ def color_model(icc: bytes) -> str:
 
 
 def space_of(icc: bytes) -> RGBSpace | None:
-    """Return the space of an RGB or gray profile (gray: one curve for all channels); None for other profiles.
-
-    A profile that is sRGB up to its own rounding comes back as ``SRGB``.
-    """
+    """Return the space of an RGB or gray profile, ``SRGB`` up to rounding; None for other profiles."""
     try:
         tags = _tags(icc)
         if color_model(icc) == "GRAY":

@@ -139,7 +139,6 @@ def _path_or_content(path: Path, name: str, max_pixels: int) -> Path | bytes:
 
 
 def _rest(file: BinaryIO, name: str, max_pixels: int) -> bytes:
-    """Read an open file from its position on."""
     if getattr(file, "closed", False) is True:
         raise PhotoError(f"{name}: is closed; open the photo again")
     with raising_photo_errors(name):

@@ -55,10 +55,7 @@ _Directory = dict[int, _Entry]
 
 
 def read_fields(file: BinaryIO, page: int = 1) -> dict[str, bytes]:
-    """Return EXIF, in the form of other formats and without the orientation, and IPTC, by libvips' names.
-
-    A damaged directory is treated as missing: the photo may be intact all the same. Pages count from 1.
-    """
+    """Return EXIF without the orientation, and IPTC, by libvips' names; none of a damaged directory."""
     own = _intact_directory(file, page)
     fields = {}
     if exif := _of_exif(own):
@@ -119,10 +116,7 @@ def _end_of_profile(file: BinaryIO, page: int) -> int:
 
 
 def add_fields(descriptor: int, exif: bytes, iptc: bytes) -> None:
-    """Add EXIF and IPTC to a TIFF that libvips wrote, in a new first directory at its end with the old tags.
-
-    EXIF is in the form of other formats; damaged EXIF is left out.
-    """
+    """Add EXIF and IPTC, unless damaged, to a TIFF that libvips wrote, in a new first directory."""
     added: _Directory = {Tag.IPTCNAA: _Entry(_UNDEFINED, iptc)} if iptc else {}
     added |= _of_exif(_exif_directory(exif))
     with os.fdopen(os.dup(descriptor), "r+b") as file:

@@ -58,12 +58,10 @@ class Metadata:
         return bytes(self.fields.get(name, (0, b""))[1])
 
     def with_blobs(self, blobs: Mapping[str, bytes]) -> Metadata:
-        """Return a copy with some fields set."""
         kind = pyvips.GValue.blob_type
         return Metadata(self.fields | {name: (kind, value) for name, value in blobs.items()}, self.resolution)
 
     def without(self, name: str) -> Metadata:
-        """Return a copy that lacks a field."""
         return Metadata({key: value for key, value in self.fields.items() if key != name}, self.resolution)
 
     def stripped(self) -> Metadata:
@@ -72,7 +70,6 @@ class Metadata:
 
     @classmethod
     def of(cls, image: Image) -> Metadata:
-        """Read the metadata of an upright image."""
         try:
             names = image.get_fields()
         except UnicodeDecodeError:  # in the name of a text chunk of PNG

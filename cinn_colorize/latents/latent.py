@@ -47,11 +47,9 @@ class Latent:
 
     @classmethod
     def join(cls, codes: Sequence[Latent]) -> Latent:
-        """Concatenate the samples of several codes."""
         return cls({r: torch.cat([code.levels[r] for code in codes]) for r in codes[0].levels})
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Latent:
-        """Apply a function to every level."""
         return Latent({r: function(z) for r, z in self.levels.items()})
 
     def __len__(self) -> int:

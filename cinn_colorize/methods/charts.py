@@ -38,10 +38,7 @@ RENDERING = Rendering(upsampling=Upsampling.bicubic)  # stretched to the photo, 
 
 
 def parse_temperatures(text: str) -> tuple[float, ...]:
-    """Parse the temperatures of a strip: a list, or a range that includes its end.
-
-    A ValueError if it is neither, has too many numbers or one twice, or a number is out of range.
-    """
+    """Parse the temperatures of a strip: a list, or a range that includes its end; or a ValueError."""
     try:
         if ":" in text:
             start, stop, step = map(float, text.split(":"))
@@ -110,7 +107,6 @@ class Strip(Method):
         return [conditioned.sample(1, t, self.seed)[0] for t in of_levels]
 
     def draw(self, colorizer: PhotoColorizer, photo: Photo) -> Chart:
-        """Draw the samples in a labelled row."""
         from cinn_colorize.methods.contact_sheet import Chart, contact_sheet
 
         pictures = colorizer.compose(photo.small(_STRIP_TILE), self.samples(colorizer, photo), self.rendering)
@@ -135,7 +131,6 @@ class LatentSource:
         return Latent.draw(self.shapes, range(seed, seed + number), self.temperature)
 
     def load(self, path: Path) -> Latent:
-        """Load the codes of a file."""
         from cinn_colorize.latents.latent import Latent
 
         codes, made_with = Latent.load(path, self.colorizer.info.name, self.shapes)
@@ -152,12 +147,10 @@ class Successive:
     load: Path | None = None
 
     def check(self, levels: Iterable[int]) -> None:
-        """Refuse another number than a grid can have."""
         if self.number is not None or not self.load:
             _check_number(self.number, 1, MOST)
 
     def codes(self, source: LatentSource, seed: int) -> tuple[Latent, list[str]]:
-        """Return the codes and their labels."""
         if not self.load:
             number = self.number or 0
             return source.draw(seed, number), [f"seed {seed + k}" for k in range(number)]
@@ -181,13 +174,11 @@ class Interpolated:
     between: tuple[int | Path, ...]
 
     def check(self, levels: Iterable[int]) -> None:
-        """Refuse another number of ends, or of steps, than can be drawn."""
         if len(self.between) not in (2, 4):
             raise ValueError(f"an interpolation takes two or four codes, not {len(self.between)}")
         _check_number(self.number, 2, _MOST_OF_A_SIDE if len(self.between) == 4 else MOST)
 
     def codes(self, source: LatentSource, seed: int) -> tuple[Latent, list[str]]:
-        """Return the codes and their labels."""
         from cinn_colorize.latents.latent import Latent
 
         ends = [source.load(end)[:1] if isinstance(end, Path) else source.draw(end) for end in self.between]
@@ -218,7 +209,6 @@ class Varied:
         _check_number(self.number, 2, MOST)
 
     def codes(self, source: LatentSource, seed: int) -> tuple[Latent, list[str]]:
-        """Return the codes and their labels."""
         from cinn_colorize.latents.latent import Latent
 
         kept, labels = Successive(1, self.load).codes(source, seed)
@@ -306,7 +296,6 @@ def _check_number(number: int | None, least: int, most: int) -> None:
 
 
 def _entry(value: Path | int | tuple[Path | int, ...] | None) -> str:
-    """Return a parameter as a recipe has it."""
     if isinstance(value, tuple):
         return ",".join(map(_entry, value))
     if isinstance(value, Path):

@@ -1,7 +1,4 @@
-"""Photos that are conditioned once and drawn many times: windows, seeds and temperatures.
-
-Does not depend on the engine. Light: imports torch only where codes are encoded or given.
-"""
+"""Photos that are conditioned once and drawn many times, with any engine; torch only encodes."""
 
 from __future__ import annotations
 

@@ -68,10 +68,7 @@ def tile(colorization: Colorization) -> Tile:
 
 
 def contact_sheet(tiles: Sequence[Tile], columns: int | None = None) -> Image.Image:
-    """Arrange pictures in rows, each with its label below.
-
-    By default with as many columns as make the sheet about 4:3, and one row of up to three pictures.
-    """
+    """Arrange pictures in rows, labels below; by default about 4:3, and up to three in one row."""
     widest = max(tile.width for tile, _ in tiles)
     font = _font_within(widest, [label for _, label in tiles])
     width = max(widest, *(math.ceil(font.getlength(label)) for _, label in tiles))

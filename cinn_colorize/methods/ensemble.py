@@ -85,10 +85,7 @@ def in_parts(draw: Callable[..., Iterable[Member]], number: int, at_once: int) -
 
 
 def follow(samples: Sequence[Floats], members: Sequence[Floats], hints: HintMap) -> list[Floats]:
-    """Move colours to where they agree with hints; see the top of this module.
-
-    All are ab, (2, h, w); the covariances are those of two ``members`` or more.
-    """
+    """Move colours, (2, h, w), to where they agree with hints, by two ``members`` or more."""
     flat = np.stack(members).reshape(len(members), -1).astype(np.float64)
     deviations = flat - flat.mean(0)
     weight = np.tile(_weight(hints).ravel(), 2)  # of a, then of b

@@ -147,12 +147,10 @@ class Mix(SampleMethod):
         return read_mask(mask.framed_as(photo), colorizer.info.chroma_size)
 
     def samples(self, colorizer: PhotoColorizer, photo: Photo) -> list[Sample]:
-        """Draw one sample; see :func:`mix`."""
         mask = self._mask_of(colorizer, photo)
         return [mix(colorizer.condition(photo), (self.seed, self.outside_seed), mask, self.temperature)]
 
     def first_tiles(self, colorizer: PhotoColorizer, photo: Photo) -> list[Tile]:
-        """Return the mask and the two samples."""
         from cinn_colorize.methods.contact_sheet import TILE, gray_tile
 
         whole, small = colorizer.condition(photo).whole, photo.small(TILE)

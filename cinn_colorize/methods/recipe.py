@@ -200,7 +200,6 @@ def recreate(
 
 
 def _photos(recipe: Recipe, original: Path, force: bool, max_pixels: int) -> list[Photo]:
-    """Open the pages that a picture was made from."""
     first = open_photo(original, max_pixels=max_pixels, page=recipe.page)
     if first.sha256 != recipe.original and not force:
         raise PhotoError(
@@ -214,7 +213,6 @@ def _photos(recipe: Recipe, original: Path, force: bool, max_pixels: int) -> lis
 def _draw(
     method: Method, recipe: Recipe, colorizer: PhotoColorizer, photo: Photo, mode: int
 ) -> Colorization | Chart:
-    """Draw the picture of a page."""
     photo.mode &= mode
     photo = photo.framed(str(recipe.frame)) if recipe.frame else photo
     method = replace(method, seed=recipe.seed, temperature=recipe.temperature, rendering=recipe.rendering)
@@ -279,7 +277,6 @@ def _name(key: str, recipe: Mapping[str, str]) -> str:
 
 
 def _value(key: str, recipe: Mapping[str, str]) -> PerLevel | str | None:
-    """Return an entry, of numbers their values."""
     text = recipe.get(key)
     if text and key in _NUMBERS:
         try:
@@ -290,7 +287,6 @@ def _value(key: str, recipe: Mapping[str, str]) -> PerLevel | str | None:
 
 
 def _short(key: str, recipe: Mapping[str, str]) -> str:
-    """Return an entry as people write it."""
     value = _value(key, recipe)
     if key == "noise" and isinstance(value, float):
         value = 1 - value

@@ -76,7 +76,6 @@ class Sampling(SampleMethod):
                 yield draw(part[-1] - part[0] + 1, seed=part[0])
 
     def first_tiles(self, colorizer: PhotoColorizer, photo: Photo) -> list[Tile]:
-        """Return the photo as it is."""
         from cinn_colorize.methods.contact_sheet import original_tile
 
         return [original_tile(photo)]
@@ -105,7 +104,6 @@ class Variation(Sampling):
         return {**super().settings, "like": self.like, "fresh": format_levels(self.fresh)}
 
     def first_tiles(self, colorizer: PhotoColorizer, photo: Photo) -> list[Tile]:
-        """Return the photo as it is, and the chosen sample."""
         from cinn_colorize.methods.contact_sheet import TILE
 
         samples = colorizer.condition(photo).sample(1, self.temperature, self.like)

@@ -215,7 +215,6 @@ def _coarse(ab: Floats) -> Floats:
 
 
 def _distances(ab: Floats) -> NDArray[np.float64]:
-    """Return the distances of :func:`typical`, (N, N)."""
     apart = np.zeros((len(ab), len(ab)))
     for i in range(len(ab) - 1):
         a, b = (ab[i + 1 :] - ab[i]).swapaxes(0, 1)

@@ -134,7 +134,6 @@ class Transfer(SampleMethod):
         return transfer(conditioned, reference, self.number, self.noise, self.temperature, self.seed)
 
     def first_tiles(self, colorizer: PhotoColorizer, photo: Photo) -> list[Tile]:
-        """Return the reference and the photo in gray, as in Fig. 15 of the paper."""
         from cinn_colorize.methods.contact_sheet import TILE, gray_tile
 
         return [(self._opened.thumbnail(TILE), "reference"), gray_tile(photo)]

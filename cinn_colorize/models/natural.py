@@ -63,10 +63,7 @@ class CoarseCondition(NamedTuple):
 
 
 class CoarseLevel(nn.Module):
-    """p(colours at 16 px | L, features) as an autoregressive flow over squares of 2x2 pixels.
-
-    ``features`` are the channels of the pyramid by resolution, as for :class:`Level`.
-    """
+    """p(colours at 16 px | L, features) as an autoregressive flow over squares of 2x2 pixels."""
 
     def __init__(self, config: NaturalConfig, features: Mapping[int, int]) -> None:
         super().__init__()

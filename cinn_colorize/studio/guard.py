@@ -153,7 +153,6 @@ class Connection(H11Protocol):
             min(waiting, key=lambda other: other._heard).transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Take what the client sends."""
         self._heard = self.loop.time()
         super().data_received(data)
 

@@ -80,7 +80,6 @@ class Library(Shelf):
         self.items = ChainMap(self._sent, self._held, self._given)
 
     def close(self) -> None:
-        """Remove what was sent."""
         self._temporary.cleanup()
 
     def given(self) -> list[dict[str, object]]:

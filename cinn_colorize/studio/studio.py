@@ -246,7 +246,6 @@ class Studio:
         return [candidate, *self._save_others(wanted, candidate)]
 
     def command(self, wanted: PageRequest) -> str:
-        """Return the shell command that makes the same picture."""
         wanted = replace(wanted, guidance=self._guidance(wanted))
         return wanted.command(self.library, self.info, self._network)
 

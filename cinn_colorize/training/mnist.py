@@ -112,7 +112,6 @@ class MnistTask(FlowTask[Mnist]):
         return {"nll": nll_per_dimension(digits, Part(images, labels), SIGMA)}
 
     def draw(self, model: Mnist, device: torch.device, path: Path) -> bool:
-        """Draw the ten digits with each of eight codes (Fig. 6)."""
         save_sheet(picture(self._digits(model, device).sample(8)), path)
         return True
 

@@ -87,10 +87,7 @@ def processes(device: torch.device) -> Iterator[Processes]:
 
 
 def choose_precision(precision: str, device: torch.device) -> torch.dtype:
-    """Choose the type that the autocast computes in, by a name in :class:`Precision`.
-
-    ``auto`` is bf16 on GPUs that support it and on processors where a trial shows it to be faster, else fp32.
-    """
+    """Choose the autocast's type by a name in :class:`Precision`; ``auto`` is bf16 where that is faster."""
     if precision == Precision.auto:
         on_gpu = device.type == "cuda"
         fast = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else _bf16_is_faster(device)

@@ -227,11 +227,7 @@ def save_checkpoint(run: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_newest(run: Path) -> dict[str, Any] | None:
-    """Load the newest state that can be read; return None if there is no checkpoint at all.
-
-    Newer, damaged checkpoints are renamed, so that they do not count among those kept. DataError if all are
-    damaged.
-    """
+    """Load the newest state that can be read; None if there is none, DataError if all are damaged."""
     found = checkpoints(run)
     for tried, path in enumerate(found):
         try:
@@ -240,7 +236,7 @@ def load_newest(run: Path) -> dict[str, Any] | None:
             log.warning("%s; trying the previous checkpoint", error)
             continue
         for damaged in found[:tried]:
-            damaged.replace(damaged.with_suffix(".damaged"))
+            damaged.replace(damaged.with_suffix(".damaged"))  # not to count among those kept
         return state
     if found:
         raise DataError(f"{printable_name(run)}: all checkpoints are damaged; start again in another --run")

@@ -294,10 +294,7 @@ def balanced_loss(nll: Mapping[int, Tensor], sizes: Mapping[int, int]) -> Tensor
 
 
 def vividness(x: Tensor, exponent: float) -> Tensor:
-    """Compute how much photos x = ab / 15, (N, 2, H, W), count by their mean chroma.
-
-    What is learnt is the density of photos drawn with these weights, (N,).
-    """
+    """Compute the weights, (N,), of photos x = ab / 15, (N, 2, H, W), in the density, by mean chroma."""
     chroma = x.norm(dim=1).mean((1, 2)) / _MEAN_CHROMA
     return chroma.clamp(0.3, 3.0) ** exponent
 

