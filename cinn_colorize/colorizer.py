@@ -150,10 +150,7 @@ class BaseColorizer:
         return self.draw(photo, SampleRequest(rendering=rendering, frame=frame, **drawn))
 
     def draw(self, photo: PhotoLike, request: Request) -> list[Colorization]:
-        """Draw what a request asks for, at the photo's full size: condition, sample, compose.
-
-        Errors are those of :meth:`colorize`.
-        """
+        """Draw what a request asks for, at the photo's full size; for errors, see :meth:`colorize`."""
         method = request.method(self.info)
         photo = _as_photo(photo)
         photo = photo if photo.frame else photo.framed(request.frame)

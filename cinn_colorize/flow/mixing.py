@@ -14,14 +14,11 @@ MAX_CHANNELS = 2048  # of a mixing, whose matrix is not stored, so that a small 
 
 
 def orthogonal(channels: int, seed: int) -> Tensor:
-    """Make a random orthogonal matrix (channels, channels), in float64, that depends only on the seed.
-
-    It is the Q of a Gaussian matrix, with the signs that make R's diagonal positive in any LAPACK.
-    """
+    """Make a random orthogonal matrix (channels, channels), in float64, that depends only on the seed."""
     generator = torch.Generator().manual_seed(seed)
     gaussian = torch.randn(channels, channels, generator=generator, dtype=torch.float64, device="cpu")
     q, r = torch.linalg.qr(gaussian)
-    return q * r.diagonal().sign()
+    return q * r.diagonal().sign()  # so that R's diagonal is positive, in any LAPACK
 
 
 class OrthogonalMixing(Transform[None]):

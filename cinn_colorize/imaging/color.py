@@ -289,16 +289,13 @@ def _largest_chroma() -> Floats:
 
 
 def _leave_twice(L: NDArray[np.floating], hue: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Return whether lines of an L* and a hue in radians may leave the gamut, enter it again, and leave it.
-
-    Some yellows' do, of L* from 91.8 to 98.4, whose hues are within two degrees of one that rises with L*.
-    """
-    yellow = 97 + 1.35 * (L - 91.8)  # degrees
+    """Return whether lines of an L* and a hue in radians may leave the gamut, enter it again, and leave it."""
+    yellow = 97 + 1.35 * (L - 91.8)  # degrees; some near it do, of L* from 91.8 to 98.4
     return np.asarray((np.abs(L - 95.1) < 3.8) & (np.abs(np.degrees(hue) - yellow) < 2.5))
 
 
 def compose(L: Floats, ab: Floats, depth: int, space: RGBSpace = SRGB) -> Pixels:
-    """Turn L* (h, w) and ab (2, h, w) into pixels (h, w, 3) of ``space``, reduced to sRGB, rounded once."""
+    """Turn L* (h, w) and ab (2, h, w) into pixels (h, w, 3) of ``space``, chroma reduced to sRGB's."""
     shape, L, ab = L.shape, L.ravel(), _bounded(ab.reshape(2, -1))
     pixels = np.empty((L.size, 3), np.uint8 if depth == 8 else np.uint16)
     left = np.empty(L.size, np.bool_)

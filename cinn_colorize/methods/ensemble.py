@@ -44,10 +44,7 @@ def move(
     hints: HintMap,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Sample]:
-    """Make samples follow hints: move each as far as the hints ask.
-
-    ``progress`` is called with the number of samples drawn, and of all that are.
-    """
+    """Make samples follow hints, as far as these ask; ``progress`` is told how many are drawn, of all."""
     members, n = [], len(samples)
     for member in ensemble(conditioned):
         members.append(member.ab)
