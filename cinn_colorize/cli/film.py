@@ -70,6 +70,7 @@ def film(
 
     Examples:
         cinn-colorize film old.mp4 -n 4 --from 1:20 --to 1:35
+        cinn-colorize film old.mp4 -n 16 --pick 3
         cinn-colorize film old.mp4 --sheet
     """
     common.check_seeds(request.seed or 0, request.number)
@@ -80,7 +81,8 @@ def film(
         raise typer.BadParameter("must be later than --from", param_hint="--to")
     info = network.info
     request = replace(request, temperature=common.temperature_of(request.temperature, info))
-    method = request.method(info)
+    with common.usage_errors("--pick"):
+        method = request.method(info)
     names = common.pattern_values(method, request.number, network.model)
     pattern = out.output or common.PATTERN
     first = request.seed or 0
