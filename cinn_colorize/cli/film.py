@@ -70,7 +70,6 @@ def film(
 
     Examples:
         cinn-colorize film old.mp4 -n 4 --from 1:20 --to 1:35
-        cinn-colorize film old.mp4 -n 16 --pick 3
         cinn-colorize film old.mp4 --sheet
     """
     common.check_seeds(request.seed or 0, request.number)
