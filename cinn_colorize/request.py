@@ -256,6 +256,7 @@ class FilmRequest(Request):
     )
     rendering: FilmRendering = FilmRendering()
     frame: str = "auto"
+    pick: int | None = option(None, "K", "Keep only K of the N versions, typical but different ones.", min=1)
     start: float | None = option(
         None, "TIME", "Begin there: seconds, M:S or H:M:S.", "--from", kind=str, parse=parse_time
     )
@@ -266,7 +267,7 @@ class FilmRequest(Request):
         self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress = None
     ) -> SampleMethod:
         """See :meth:`Request.method`; without a seed, one version is the most typical of several."""
-        drawn = {name: getattr(self, name) for name in ("number", "temperature", "seed", "rendering")}
+        drawn = {name: getattr(self, name) for name in ("number", "temperature", "seed", "rendering", "pick")}
         return SampleRequest(**drawn).method(info)
 
 

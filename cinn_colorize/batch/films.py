@@ -131,11 +131,12 @@ class Films:
         planned = _Planned(film, target, outputs, recipe)
         if not plan.picks:
             return replace(planned, states=self._states(planned, plan.seeds))
+        kept = {}
         for seed in plan.seeds:
             found = _recipe_at(outputs[seed])
             if found.get("picked") == plan.picked and not differences(found, _of_seed(recipe, seed)):
-                return replace(planned, states={seed: State.RIGHT})
-        return planned
+                kept[seed] = State.RIGHT
+        return replace(planned, states=kept) if len(kept) == plan.method.kept else planned
 
     def _results(self, path: Path) -> Iterator[Result]:
         begun, planned, plan = time.perf_counter(), self._planned(path), self.plan
@@ -146,28 +147,28 @@ class Films:
             about = state.st_size, state.st_mtime, ms, seed, plan.method.temperature
             return Result(path, outputs[seed], *about, existed=existed)
 
-        states, parts, first = planned.states, list[Part](), plan.method.seed
+        states, parts, seeds = planned.states, list[Part](), list(plan.seeds)
         if not states or State.MISSING in states.values():
             make_folder(outputs[plan.method.seed].parent, plan.folder)
-            parts, first = self._surveyed(film, outputs[plan.method.seed], recipe)
-            states = states or self._states(planned, [first])
+            parts, seeds = self._surveyed(film, outputs[plan.method.seed], recipe)
+            states = states or self._states(planned, seeds)
         yield from (result(seed, existed=True) for seed in states if states[seed] is State.RIGHT)
         missing = [seed for seed in states if states[seed] is State.MISSING]
         if not missing:
             return
         check_names(outputs[seed] for seed in missing)
         writers = {
-            seed - first: FilmWriter(outputs[seed], film, planned.target, _of_seed(recipe, seed))
+            seeds.index(seed): FilmWriter(outputs[seed], film, planned.target, _of_seed(recipe, seed))
             for seed in missing
         }
         for writer in writers.values():
             writer.prepare()
-        self._colorize(film, parts, writers, first)
+        self._colorize(film, parts, writers, seeds)
         segments = [segment for part in parts for segment in part.segments]
         is_part = (plan.request.start, plan.request.end) != (None, None)
         for k, writer in writers.items():
             self._steps.result_of(self._steps.begin(writer.join, segments, is_part))
-            yield result(first + k, existed=False)
+            yield result(seeds[k], existed=False)
         _record(outputs[plan.method.seed]).unlink(missing_ok=True)
 
     def _told(self, path: Path) -> Iterator[Result]:
@@ -178,7 +179,7 @@ class Films:
             plan.leave(film.name, table, {})
             return
         make_folder(plan.folder, plan.folder)
-        parts, first = self._surveyed(film, table, plan.recipe(self._spec, path))
+        parts, (first, *_) = self._surveyed(film, table, plan.recipe(self._spec, path))
         rows = [self._steps.begin(sheet_row, film, part, plan.method, own=["colorizer"]) for part in parts]
         tiles = []
         for part, begun in zip(parts, rows, strict=True):
@@ -223,8 +224,10 @@ class Films:
                 states[seed] = State.OTHER
         return states
 
-    def _surveyed(self, film: FilmReader, output: Path, recipe: Mapping[str, str]) -> tuple[list[Part], int]:
-        """Return the shots of a film and the first seed; a call that was stopped may have found them."""
+    def _surveyed(
+        self, film: FilmReader, output: Path, recipe: Mapping[str, str]
+    ) -> tuple[list[Part], list[int]]:
+        """Return the shots of a film and the seeds of its versions, as a call that was stopped found them."""
         request, method = self.plan.request, self.plan.method
         claimed = film.facts.frames or round(film.facts.seconds * film.facts.rate)
         self.frames += claimed
@@ -238,26 +241,26 @@ class Films:
         key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
         try:
             found = json.loads(_record(output).read_text())[key]
-            shots, first = shots or [Shot(*ends) for ends in pairwise(found["cuts"])], found["seed"]
+            shots, seeds = shots or [Shot(*ends) for ends in pairwise(found["cuts"])], found["seeds"]
             parts = survey(film, request.start, request.end, shots, self._steps.add)
         except (OSError, ValueError, LookupError):
             parts = self._steps.result_of(
                 self._steps.begin(survey, film, request.start, request.end, shots, own=["count"])
             )
-            first = method.seed
+            seeds = list(self.plan.seeds)
             if self.plan.picks:
                 chosen = self._steps.begin(typical, film, parts, method, own=["colorizer"])
-                first = self._steps.result_of(chosen)
+                seeds = self._steps.result_of(chosen)
             cuts = [*(part.shot.start for part in parts), parts[-1].shot.end]
             with writing(_record(output)) as file:
-                file.write(json.dumps({key: {"seed": first, "cuts": cuts}}).encode())
+                file.write(json.dumps({key: {"seeds": seeds, "cuts": cuts}}).encode())
         self.frames += sum(len(part.times) for part in parts) - claimed
-        return parts, first
+        return parts, seeds
 
     def _colorize(
-        self, film: FilmReader, parts: Sequence[Part], writers: Mapping[int, FilmWriter], seed: int
+        self, film: FilmReader, parts: Sequence[Part], writers: Mapping[int, FilmWriter], seeds: Sequence[int]
     ) -> None:
-        own, given = ["colorizer", "count"], (writers, seed, self.plan.method)
+        own, given = ["colorizer", "count"], (writers, seeds, self.plan.method)
         begun = [self._steps.begin(colorize_part, film, part, *given, own=own) for part in parts]
         try:
             for future in as_completed(begun):

@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import sys
-import traceback
 
 
 def main() -> None:
@@ -31,6 +30,8 @@ def main() -> None:
     except typer.Exit as stopped:
         sys.exit(stopped.exit_code)
     except Exception as error:
+        import traceback
+
         (*_, last) = traceback.extract_tb(error.__traceback__)
         if isinstance(error, OSError) and last.name == typer.echo.__name__:
             say(f"stdout: cannot be written: {error.strerror}")

@@ -52,7 +52,11 @@ _FORMAT = "File format of the results; auto: the photo's own."
 
 
 weights_option = partial(
-    option, None, "FILE|hf:OWNER/NAME", "Weights to use instead of the packaged ones.", panel=NETWORK
+    option,
+    None,
+    "FILE|hf:OWNER/NAME[@REVISION]",
+    "Weights to use instead of the packaged ones.",
+    panel=NETWORK,
 )
 overwrite_option = partial(option, False, None, "Replace results that exist.", panel=OUTPUT)
 json_option = partial(option, False, None, "Print one JSON object per result instead of its path.", "--json")

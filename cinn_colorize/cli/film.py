@@ -80,7 +80,8 @@ def film(
         raise typer.BadParameter("must be later than --from", param_hint="--to")
     info = network.info
     request = replace(request, temperature=common.temperature_of(request.temperature, info))
-    method = request.method(info)
+    with common.usage_errors("--pick"):
+        method = request.method(info)
     names = common.pattern_values(method, request.number, network.model)
     pattern = out.output or common.PATTERN
     first = request.seed or 0

@@ -24,7 +24,7 @@ WINDOW = 480  # frames of a shot whose colours are averaged together
 LAP = 48  # frames in which the colours of a window go over into those of the next one
 
 
-def drawing(colorizer: BaseColorizer, seeds: range, temperature: SomeLevels | None) -> Draw:
+def drawing(colorizer: BaseColorizer, seeds: Sequence[int], temperature: SomeLevels | None) -> Draw:
     """Return what draws key frames: their samples of these seeds."""
 
     def draw(frames: Sequence[Frame]) -> Floats:
@@ -41,20 +41,20 @@ def conditioned(colorizer: BaseColorizer, frame: Frame) -> ConditionedPhoto:
 
 
 def lights(
-    colorizer: BaseColorizer, frame: Frame, seeds: range, temperature: SomeLevels | None
+    colorizer: BaseColorizer, frame: Frame, seeds: Sequence[int], temperature: SomeLevels | None
 ) -> list[Floats]:
     """Return the colour of the light that each sample of a frame assumes, see :mod:`.imaging.light`."""
     (drawn,) = drawing(colorizer, seeds, temperature)([frame])
     return [light_of(lightness_of(frame), ab) for ab in drawn]
 
 
-def typical_seed(
-    colorizer: BaseColorizer, frames: Sequence[Frame], seeds: range, temperature: SomeLevels | None
-) -> int:
-    """Return the seed whose colours are the most typical of all, in these frames together."""
+def typical_seeds(
+    colorizer: BaseColorizer, frames: Sequence[Frame], seeds: range, temperature: SomeLevels | None, k: int
+) -> list[int]:
+    """Return k seeds whose colours are typical of all and differ, in these frames together."""
     seen = (conditioned(colorizer, frame) for frame in frames)
     drawn = [one.coarse(len(seeds), temperature, seeds[0]) for one in seen]
-    return seeds[medoids(np.concatenate(drawn, axis=-1), 1)[0]]
+    return [seeds[i] for i in medoids(np.concatenate(drawn, axis=-1), k)]
 
 
 def shot_colours(L: Iterable[Frame], draw: Draw, before: int = 0) -> Iterator[Floats]:

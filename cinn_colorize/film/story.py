@@ -27,7 +27,7 @@ from cinn_colorize.film.drawing import (
     drawing,
     lights,
     shot_colours,
-    typical_seed,
+    typical_seeds,
 )
 from cinn_colorize.film.motion import Frame, lightness_of
 from cinn_colorize.film.reading import DecodedFrame, FilmReader
@@ -110,26 +110,28 @@ def _seen(
         yield frame.L
 
 
-def typical(film: FilmReader, parts: Sequence[Part], method: SampleMethod, colorizer: BaseColorizer) -> int:
-    """Return which seed of a method is typical of all the shots of a film together."""
+def typical(
+    film: FilmReader, parts: Sequence[Part], method: SampleMethod, colorizer: BaseColorizer
+) -> list[int]:
+    """Return which seeds of a method are kept: those that are typical of all the shots of a film together."""
     longest = sorted(parts, key=lambda part: (part.shot.gray, -len(part.times)))[:_TYPICAL]
     seeds = range(method.seed, method.seed + method.number)
-    return typical_seed(colorizer, [part.middle(film) for part in longest], seeds, method.temperature)
+    frames = [part.middle(film) for part in longest]
+    return typical_seeds(colorizer, frames, seeds, method.temperature, method.kept)
 
 
 def colorize_part(
     film: FilmReader,
     part: Part,
     writers: Mapping[int, FilmWriter],
-    seed: int,
+    seeds: Sequence[int],
     method: SampleMethod,
     colorizer: BaseColorizer,
     count: Count,
 ) -> None:
-    """Colorize a shot, as far as it is not done.
+    """Colorize a shot, as far as it is not done, with writers by the versions of the film.
 
-    There is a writer for each version of the film, by how many seeds it lies after the first, which is
-    ``seed`` unless the shot has another.
+    Version k has the k-th of the ``seeds``, unless the shot has a seed: then k is added to that.
     """
     segments, facts, done = part.segments, film.facts, 0
     while done < len(segments) and all(one.has(*segments[done]) for one in writers.values()):
@@ -137,19 +139,19 @@ def colorize_part(
     count((DRAWN + RENDERED) * min(done * WINDOW, len(part.times)))
     if done == len(segments):
         return
-    cell, least = next(iter(writers.values())).target.cell, min(writers)
+    cell = next(iter(writers.values())).target.cell
     renderer = Renderer(facts.coding, facts.size, film.box, cell, facts.turns)
-    first = least + (seed if part.shot.seed is None else part.shot.seed)
-    seeds = range(first, first + max(writers) - least + 1)
+    own = part.shot.seed
+    seeds = [seeds[k] if own is None else own + k for k in writers]
     temperature = method.temperature if part.shot.temperature is None else part.shot.temperature
     colours = _colours(film, part, done, drawing(colorizer, seeds, temperature), count)
     light: Sequence[Floats | None] = [None] * len(seeds)
     if method.rendering.white_balance and not part.shot.gray:
         light = lights(colorizer, part.middle(film), seeds, temperature)
 
-    def planes(frame: DecodedFrame, ab: Floats | None, k: int) -> Any:
+    def planes(frame: DecodedFrame, ab: Floats | None, i: int) -> Any:
         if ab is not None:
-            ab = shown(lightness_of(frame.L), ab[k], method.rendering, light[k])
+            ab = shown(lightness_of(frame.L), ab[i], method.rendering, light[i])
         return renderer.render(frame.luma, frame.L, ab)
 
     def rendered(segment: tuple[int, int | None]) -> Iterator[tuple[int, dict[int, Any]]]:
@@ -157,7 +159,7 @@ def colorize_part(
         for frame in film.frames(*segment):
             while pts < frame.pts:  # in a damaged film, one reading may find more frames than another
                 pts, ab = next(colours, (frame.pts, ab))
-            yield frame.pts, {k: planes(frame, ab, k - least) for k in writers}
+            yield frame.pts, {k: planes(frame, ab, i) for i, k in enumerate(writers)}
 
     for segment in segments[done:]:
         with ExitStack() as stack:

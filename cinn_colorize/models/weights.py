@@ -1,7 +1,8 @@
 """Weights files: find, download, verify, load and save them. Imports torch only to build a model.
 
 A weights file (:mod:`cinn_colorize.files.tensorfile`) is a packaged one, a local path, or ``hf:owner/name``
-on the Hugging Face hub, whose client honours ``HF_HOME`` and ``HF_HUB_OFFLINE``.
+on the Hugging Face hub, whose client honours ``HF_HOME`` and ``HF_HUB_OFFLINE``. A commit, branch or tag may
+follow, ``hf:owner/name@v1``.
 """
 
 from __future__ import annotations
@@ -109,16 +110,18 @@ def find(source: str | os.PathLike[str]) -> Path:
 
 def _download(repository: str) -> Path:
     """Fetch the one weights file of a hub repository; the client writes a temporary file and renames it."""
-    if repository.count("/") != 1:
-        raise WeightsError(f"{HUB_PREFIX}{repository}: not a hub repository; write hf:owner/name")
+    name, _, revision = repository.partition("@")
+    if name.count("/") != 1:
+        problem = "not a hub repository; write hf:owner/name or hf:owner/name@revision"
+        raise WeightsError(f"{HUB_PREFIX}{repository}: {problem}")
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
     from huggingface_hub.utils import logging
 
     logging.set_verbosity_error()  # hides retries; a final failure is reported below
-    filename = f"{repository.split('/')[1]}.safetensors"
+    filename = f"{name.split('/')[1]}.safetensors"
     try:
-        return Path(hf_hub_download(repository, filename))
+        return Path(hf_hub_download(name, filename, revision=revision or None))
     except HFValidationError as error:
         raise WeightsError(f"{HUB_PREFIX}{repository}: not a valid repository name") from error
     except LocalEntryNotFoundError as error:

@@ -83,7 +83,7 @@ def picture(t, is_second):
 
 
 def chroma(path):
-    """Cb and Cr of all frames, (T, 2, h, w)."""
+    """Cb and Cr of all frames, one above the other, (T, h, w)."""
     with av.open(str(path)) as film:
         planes = [[np.asarray(frame.to_ndarray())[SIZE[0] :] for frame in film.decode(video=0)]]
     return np.stack(planes[0]).astype(float)
@@ -123,6 +123,38 @@ def test_without_a_seed_the_typical_one_of_eight_is_chosen_and_found_again(run):
     again = run("old.mp4")
     assert (again.stdout, again.exit_code) == ("", 0)
     assert "there already" in the_line(again)
+
+
+def test_picked_versions_are_typical_differ_and_are_found_again(run):
+    result = run("old.mp4", "-n", 6, "-s", 2, "--pick", 2, "-q")
+    outputs = [Path(line) for line in result.stdout.split()]
+    seeds = [int(read_recipe(output)["seed"]) for output in outputs]
+    assert len({*seeds}) == 2
+    assert {*seeds} <= {*range(2, 8)}
+    assert [output.name for output in outputs] == [f"old_{seed:03d}.mp4" for seed in seeds]
+    assert all(read_recipe(output)["picked"] == "2 of seeds 2 to 7, typical" for output in outputs)
+    again = run("old.mp4", "-n", 6, "-s", 2, "--pick", 2)
+    assert (again.stdout, again.exit_code) == ("", 0)
+    outputs[1].unlink()
+    assert run("old.mp4", "-n", 6, "-s", 2, "--pick", 2, "-q").stdout.split() == [str(outputs[1])]
+    run("old.mp4", "-s", seeds[1], "-q", "-o", "alone")
+    assert (chroma(Path("alone") / outputs[1].name) == chroma(outputs[1])).all()
+    refused = run("old.mp4", "-n", 2, "--pick", 3)
+    assert refused.exit_code == 2
+    assert "pick must be at most n, 2, not 3" in refused.stderr
+
+
+def test_white_balance_is_found_once_a_shot(run, monkeypatch):
+    asked, warm = [], np.array([1.5, 1, 0.5], np.float32)
+    monkeypatch.setattr(story, "lights", lambda *given: asked.append(given) or [warm])
+    run("old.mp4", "-s", 0, "--white-balance", 1, "-q")
+    run("old.mp4", "-s", 0, "-q", "-o", "plain")
+    assert len(asked) == 2  # shots
+    cooler, plain = (chroma(Path(folder) / "old_000.mp4") for folder in ("colorized", "plain"))
+    cb, cr = np.split(cooler - plain, 2, axis=1)
+    assert cb.mean() > 5
+    assert cr.mean() < -5
+    assert read_recipe(Path("colorized/old_000.mp4"))["white_balance"] == "1.0"
 
 
 def test_dry_run_writes_nothing(run):

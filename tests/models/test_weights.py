@@ -241,7 +241,8 @@ class _Hub(BaseHTTPRequestHandler):
         self._answer(body=True)
 
     def _answer(self, body):
-        known = self.path in ("/someone/tiny/resolve/main/tiny.safetensors", *self.cut)
+        tiny = [f"/someone/tiny/resolve/{revision}/tiny.safetensors" for revision in ("main", "v2")]
+        known = self.path in (*tiny, *self.cut)
         self.send_response(200 if known else 404)
         content = self.content if known else b""
         if not known:
@@ -288,6 +289,10 @@ def test_the_hub(hub, saved, tmp_path):
     assert not list(tmp_path.rglob("*.incomplete"))
     offline = ask_hub("hf:someone/tiny", tmp_path, HF_ENDPOINT="http://127.0.0.1:9", HF_HUB_OFFLINE="1")
     assert offline.stdout == first.stdout
+    tagged = ask_hub("hf:someone/tiny@v2", tmp_path, HF_ENDPOINT=hub)
+    assert Path(tagged.stdout.strip()).read_bytes() == saved[0].read_bytes()
+    (missing,) = ask_hub("hf:someone/tiny@v3", tmp_path, HF_ENDPOINT=hub).stderr.strip().splitlines()
+    assert missing.startswith("hf:someone/tiny@v3/tiny.safetensors: cannot be downloaded (")
 
 
 def test_a_hub_that_has_no_such_weights_or_is_not_there(hub, tmp_path):
