@@ -67,7 +67,6 @@ class SamplesPlan:
 
     @property
     def picks(self) -> bool:
-        """Whether only some of the samples drawn are kept."""
         return self.method.kept < self.method.number
 
     @property

@@ -100,7 +100,6 @@ class BatchOptions:
     address: str | None = option(None, "HOST:PORT|auto|local", _ADDRESS)
 
     def check(self, photos: list[Path], engine: common.BatchEngine) -> None:
-        """Refuse options that contradict each other."""
         self._check_address(engine)
         if not photos and not self.files_from:
             raise typer.BadParameter("no photos; name some, or give a list with --files-from")

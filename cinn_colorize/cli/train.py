@@ -119,7 +119,6 @@ class StartOptions:
     backbone: Path | None = option(None, "FILE", _BACKBONE, show_default="pretrained on ImageNet, for photos")
 
     def check(self, data: DataOptions) -> None:
-        """Refuse weights beside options of new ones."""
         if self.start and data.stage is Stage.features:
             raise DataError(f"{self.start}: --stage features begins anew; leave out --start")
         if self.start and self.backbone:

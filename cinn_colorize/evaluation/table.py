@@ -234,11 +234,7 @@ def _json_number(value: float) -> float | None:
 
 
 def read_earlier(path: Path, photos: Sequence[str], samples: int) -> Earlier:
-    """Read what ``evaluate --json`` printed, to compare it with these photos and this number of samples.
-
-    DataError if the file cannot be read, is something else, was made with another number of samples, or has
-    none of the photos.
-    """
+    """Read what ``evaluate --json`` printed of these photos and so many samples; DataError for all else."""
     name = printable_name(path)
     try:
         content = read_table(path)

@@ -289,7 +289,7 @@ def _largest_chroma() -> Floats:
 
 
 def _leave_twice(L: NDArray[np.floating], hue: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Return whether lines of an L* and a hue in radians may leave the gamut, enter it again, and leave it."""
+    """Return whether lines of an L* and a hue, in radians, may leave the gamut, enter and leave it again."""
     yellow = 97 + 1.35 * (L - 91.8)  # degrees; some near it do, of L* from 91.8 to 98.4
     return np.asarray((np.abs(L - 95.1) < 3.8) & (np.abs(np.degrees(hue) - yellow) < 2.5))
 

@@ -44,7 +44,6 @@ class Windows:
 
     @classmethod
     def of(cls, height: int, width: int) -> Windows:
-        """Return the windows of a photo of that size."""
         aspect = max(height, width) / min(height, width)
         count = 1 if aspect <= _LONGEST else min(math.ceil((aspect - 1) / _STRIDE) + 1, _MOST)
         return cls(count, height > width)

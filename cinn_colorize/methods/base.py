@@ -1,9 +1,4 @@
-"""Base classes of the methods to draw.
-
-A method is a class that holds all that decides what is drawn, how it draws, what it writes into a recipe and
-reads back, and what its contact sheet shows first. Light: does not import torch, because the process that
-only hands out photos has the methods too.
-"""
+"""Base classes of the methods to draw. Imports no torch: what only hands out photos has them too."""
 
 from __future__ import annotations
 
@@ -129,7 +124,6 @@ class SampleMethod(Method):
 
     @property
     def kept(self) -> int:
-        """Number of samples that are kept."""
         return self.number
 
     def check(self, colorizer: PhotoColorizer, photo: Photo) -> None:

@@ -125,7 +125,6 @@ class LatentSource:
     temperature: PerLevel
 
     def draw(self, seed: int, number: int = 1) -> Latent:
-        """Draw codes of successive seeds."""
         from cinn_colorize.latents.latent import Latent
 
         return Latent.draw(self.shapes, range(seed, seed + number), self.temperature)

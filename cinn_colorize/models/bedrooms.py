@@ -1,9 +1,7 @@
 """``bedrooms``: bedrooms at low resolution (paper 4.3). ab at 64 px given L at 64 px.
 
-A cINN and its conditioning network, trained jointly from scratch. As in the authors' code for this data set:
-two coupling blocks at 64 px, four at 32 and four at 16 px, with Haar steps in between and a part of the
-channels split off as latent code after each, and four fully connected blocks. Unlike there, fixed orthogonal
-matrices mix the channels, as in the paper's text (3.4).
+A cINN and its conditioning network, trained jointly from scratch, with the layout of the authors' code for
+this data set. Unlike there, fixed orthogonal matrices mix the channels, as in the paper's text (3.4).
 """
 
 from __future__ import annotations

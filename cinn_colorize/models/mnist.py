@@ -1,8 +1,4 @@
-"""``mnist``: handwritten digits given their label (paper 4.1, Fig. 5).
-
-Coupling blocks with fully connected subnetworks alternate with fixed permutations of the pixels. Each sees
-the label as a one-hot vector.
-"""
+"""``mnist``: handwritten digits given their label, which each subnetwork sees (paper 4.1, Fig. 5)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""ImageNet, and the training of ``imagenet-vgg`` on it, in three stages (paper 4.2).
-
-The first stage trains the conditioning network to classify each pixel of the gray photo into colour bins, the
-second trains the flow and its heads with that network frozen, and the third trains all together.
-"""
+"""ImageNet, and the training of ``imagenet-vgg`` on it, in three stages (paper 4.2)."""
 
 from __future__ import annotations
 
