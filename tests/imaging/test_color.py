@@ -182,7 +182,7 @@ def test_few_colours_are_left_to_bisecting(part):
     darkest, brightest, *_ = HUES[part]
     _, ab = vivid(30_000, chroma=60)
     L = np.linspace(darkest, brightest, 30_000, dtype=np.float32)
-    outside = color._outside(color._linear_from_lab(L, ab[:, 0]))
+    outside = color._outside(color.linear_from_lab(L, ab[:, 0]))
     _, wrong = color._tabulated(L, ab[:, 0], outside)
     assert wrong.sum() < 0.1 * outside.sum()
 
