@@ -14,7 +14,10 @@ UNTIL_INPUT_ENDS = "--until-input-ends"
 
 def _end_with_input() -> None:
     sys.stdin.buffer.read()
-    signal.raise_signal(signal.SIGINT)
+    if sys.platform == "win32":
+        signal.raise_signal(signal.SIGINT)
+    else:  # in the main thread, whatever it waits for
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 if __name__ == "__main__":
