@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from cinn_colorize import __version__
 from cinn_colorize.batch.colorizing import Job
-from cinn_colorize.batch.plan import Event, Failure, Plan, Task
+from cinn_colorize.batch.plan import Event, Failure, Plan, Result, Task
 from cinn_colorize.batch.workers import Sender, prepare
 from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.errors import CinnError, PhotoError, WorkerError
@@ -75,6 +75,8 @@ def on_cluster(
 
 def _listen(driver: Connection, tasks: dict[int, Task]) -> Iterator[Event]:
     """Yield the events of tasks, which are removed as they end."""
+    outputs = [output for task in tasks.values() for output in (*task.outputs.values(), task.sheet)]
+    before = {output for output in outputs if output and output.exists()}
     try:
         driver.send(tasks)
         while True:
@@ -87,6 +89,9 @@ def _listen(driver: Connection, tasks: dict[int, Task]) -> Iterator[Event]:
             for message in answer.messages if tasks.pop(answer.number, None) else ():
                 if isinstance(message, logging.LogRecord):
                     log.handle(message)
+                elif isinstance(message, Result) and message.output not in before:
+                    # A worker that was killed after it had written a file left it to the next one.
+                    yield replace(message, existed=False)
                 else:
                     yield message
     except (EOFError, OSError):
