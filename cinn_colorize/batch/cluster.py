@@ -75,8 +75,7 @@ def on_cluster(
 
 def _listen(driver: Connection, tasks: dict[int, Task]) -> Iterator[Event]:
     """Yield the events of tasks, which are removed as they end."""
-    outputs = [output for task in tasks.values() for output in (*task.outputs.values(), task.sheet)]
-    before = {output for output in outputs if output and output.exists()}
+    before = {output for task in tasks.values() for output in task.unlisted if output.exists()}
     try:
         driver.send(tasks)
         while True:

@@ -48,7 +48,7 @@ class Network(Protocol):
         """Compute once what all samples under L*, (S, S), share; a ValueError if L has another shape."""
 
     def coarse(self, latents: LatentLevels, conditions: Sequence[Any]) -> Coarse:
-        """Compute what :meth:`decode` begins with from the coarsest level of N codes, N or 1 conditions."""
+        """Compute what :meth:`decode` begins with from the coarsest level of N codes, N conditions."""
 
     def decode(
         self, latents: LatentLevels, condition: Any, coarse: Coarse | None = None

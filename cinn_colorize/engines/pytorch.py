@@ -83,7 +83,6 @@ class TorchNetwork:
     def coarse(self, latents: LatentLevels, conditions: Sequence[Any]) -> Coarse:
         coarsest = min(latents)
         latent, ab, log_det = Latent.from_arrays({coarsest: latents[coarsest]}), [], []
-        conditions = [*conditions] * (len(latent) // len(conditions))
         for chunk in chunks(len(latent), TOGETHER):
             with self.inference():
                 under = joined([conditions[k] for k in chunk])
@@ -99,7 +98,7 @@ class TorchNetwork:
         latent, number = Latent.from_arrays(latents), len(next(iter(latents.values())))
         of_coarse, begun = np.zeros(number), tuple[Tensor, ...]()
         if self.coarse_size:
-            coarse_ab, of_coarse = coarse or self.coarse(latents, [condition])
+            coarse_ab, of_coarse = coarse or self.coarse(latents, [condition] * number)
             begun = torch.as_tensor(coarse_ab) / self._scale, torch.zeros(number)
             latent = Latent({r: z for r, z in latent.levels.items() if r != min(latent.levels)})
         under, ab, log_prob = expanded(condition, self._chunk), [], []

@@ -183,8 +183,9 @@ class Rendering(RecipeOptions):
 
     def __post_init__(self) -> None:
         """Refuse what is no number, by a TypeError, or out of range, by a ValueError."""
-        for name, most in (("saturation", 2), ("white_balance", 1)):
-            kind, given = f"{name} must be a number from 0 to {most}", getattr(self, name)
+        for declared in self.numbers():
+            name, most, given = declared.name, declared.metadata["max"], getattr(self, declared.name)
+            kind = f"{name} must be a number from 0 to {most}"
             try:
                 object.__setattr__(self, name, number := float(given))  # as recipes write it
             except (TypeError, ValueError, OverflowError):
@@ -192,9 +193,14 @@ class Rendering(RecipeOptions):
             if not 0 <= number <= most:
                 raise ValueError(f"{kind}, not {number:g}")
 
+    @classmethod
+    def numbers(cls) -> list[Field[Any]]:
+        """Return the options that are numbers, from 0 on; they have no effect at their defaults."""
+        return [declared for declared in fields(cls) if isinstance(declared.default, float)]
+
     def entries(self) -> dict[str, str]:
         """See :meth:`RecipeOptions.entries`; numbers without effect are left out, as in older recipes."""
-        unchanged = {"saturation": "1.0", "white_balance": "0.0"}
+        unchanged = {number.name: str(number.default) for number in self.numbers()}
         return {k: value for k, value in super().entries().items() if unchanged.get(k) != value}
 
 

@@ -182,7 +182,7 @@ class Conditioned:
     def _compared(self, latents: LatentLevels) -> Coarse:
         """Decode codes as far as it takes to compare them."""
         if self._network.coarse_size:
-            return self._network.coarse(latents, self._conditions)
+            return self._network.coarse(latents, self._conditions * len(latents[min(latents)]))
         return Coarse(*self._decode(latents))
 
     def _decode(self, latents: LatentLevels) -> tuple[Floats, NDArray[np.float64]]:
@@ -235,7 +235,8 @@ def drawn_alike(
     conditions, n = [photo._conditions[0] for photo in photos], len(seeds)
     coarse = None
     if network.coarse_size:
-        every = {r: np.tile(z, (len(photos), 1, 1, 1)) for r, z in latents.items()}
+        coarsest = min(latents)
+        every = {coarsest: np.tile(latents[coarsest], (len(photos), 1, 1, 1))}
         coarse = network.coarse(every, [condition for condition in conditions for _ in seeds])
     return np.stack(
         [

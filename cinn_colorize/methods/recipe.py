@@ -62,7 +62,7 @@ _OTHER = {
     "hints": "with other hints",
     **{key: f"with another {name}" for method in METHODS.values() for key, name in method.files.items()},
 }
-_NUMBERS = ("temperature", "noise", "fresh", "guidance", "saturation", "white_balance")
+_NUMBERS = ("temperature", "noise", "fresh", "guidance", *(number.name for number in Rendering.numbers()))
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def test_details_refine_the_coarse_colours_and_change_nothing_else(engines, engi
     network = engines[engine]
     latents, condition = random_codes(network, 9), network.condition(LUMINANCE)
     ab, log_prob = network.decode(latents, condition)
-    coarse = network.coarse(latents, [condition])
+    coarse = network.coarse(latents, [condition] * 9)
     np.testing.assert_allclose(coarse.ab, block_means(ab, network.coarse_size), atol=1e-3)
     some = [7, 2]
     again, of_some = network.decode({r: z[some] for r, z in latents.items()}, condition, coarse.some(some))

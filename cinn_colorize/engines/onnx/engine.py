@@ -61,7 +61,7 @@ class OnnxNetwork:
     def coarse(self, latents: LatentLevels, conditions: Sequence[Tensors]) -> Coarse:
         assert self._colours
         z, parts = latents[self._passes[0].level], []
-        conditions, outputs = [*conditions] * (len(z) // len(conditions)), ["begun", "begun_log_det"]
+        outputs = ["begun", "begun_log_det"]
         for chunk in chunks(len(z), TOGETHER):
             codes, under, log_det = z[chunk], [conditions[i] for i in chunk], np.zeros(TOGETHER, np.float32)
             for step in self._passes:
@@ -81,7 +81,7 @@ class OnnxNetwork:
         number = len(next(iter(latents.values())))
         of_coarse, begun = np.zeros(number), dict[str, Floats]()
         if self.coarse_size:
-            coarse_ab, of_coarse = coarse or self.coarse(latents, [condition])
+            coarse_ab, of_coarse = coarse or self.coarse(latents, [condition] * number)
             begun = {"begun": coarse_ab / self._scale, "begun_log_det": np.zeros(number, np.float32)}
 
         def decode_one(k: int) -> tuple[Floats, float]:
