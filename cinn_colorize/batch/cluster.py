@@ -63,9 +63,10 @@ def on_cluster(
         return
     _check_address(address)
     level = logging.getLogger("cinn_colorize").level
+    outputs = [output for task in tasks.values() for output in task.unlisted]
     with _probe(plan.folder) as probe:
         worker = {"spec": spec, "plan": plan, "level": level, "folder": Path.cwd(), "probe": probe}
-        with _driver(address, workers, worker) as driver:
+        with _driver(outputs, address, workers, worker) as driver:
             yield from _listen(driver, tasks)
     killed = f"the process that worked on it was killed {_TRIES} times"
     for path in [task.input.path for task in tasks.values()]:
@@ -125,8 +126,11 @@ def _probe(folder: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _driver(*arguments: object) -> Iterator[Connection]:
-    """Start Ray's driver process and yield a connection to it; whatever it starts ends with it."""
+def _driver(outputs: list[Path], *arguments: object) -> Iterator[Connection]:
+    """Start Ray's driver process and yield a connection to it; whatever it starts ends with it.
+
+    Then temporary files beside the outputs, which killed workers may have left, are removed.
+    """
     child = Child(_drive, *arguments)
     try:
         yield child.pipe
@@ -134,7 +138,7 @@ def _driver(*arguments: object) -> Iterator[Connection]:
         child.pipe.close()
         child.process.terminate()
         child.process.join(_TIMEOUT)
-        child.kill()
+        child.kill(outputs)
 
 
 def _drive(parent: Connection, address: str | None, workers: int | None, worker: _Row) -> None:

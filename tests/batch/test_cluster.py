@@ -206,15 +206,17 @@ def test_ctrl_c_ends_a_cluster_and_the_manifest_goes_on(tmp_path):
 @pytest.mark.slow
 @pytest.mark.ci
 def test_a_photo_that_kills_its_workers_costs_itself_alone(tmp_path):
-    """Kill the worker whenever it has this photo."""
+    """Kill the worker whenever it has this photo; the file that it has begun goes too."""
     make_photos(tmp_path / "p", 6)
     (tmp_path / "sitecustomize.py").write_text(
-        "import os, sys\n"
+        "import os, sys, pathlib\n"
         "if any(name.endswith('default_worker.py') for name in sys.orig_argv):\n"
+        "    from cinn_colorize.files.atomic import temporary\n"
         "    from cinn_colorize.imaging import photo\n"
         "    open_photo = photo.open_photo\n"
         "    def deadly(path, **options):\n"
         "        if str(path).endswith('002.jpg'):\n"
+        "            temporary(pathlib.Path('colorized'))\n"
         "            os.kill(os.getpid(), 9)\n"
         "        return open_photo(path, **options)\n"
         "    photo.open_photo = deadly\n"
