@@ -11,8 +11,6 @@ under --run, so that a stopped command continues; remove the folder to measure a
 are not written: the command ends with the pages to read.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re
@@ -225,7 +223,7 @@ class Section(NamedTuple):
     model: str = "natural"  # whose weights it is of; the methods of the comparison share a ``backbone``
 
 
-ENGINES = ("scripts/measure/engines.py", "examples/tea-gardens.jpg")
+ENGINES = ("scripts/benchmarks/engines.py", "examples/tea-gardens.jpg")
 SETTINGS = ("scripts/measure/settings.py", DEV, OTHERS, SETTING, *SWEPT, "--photos")
 SECTIONS = {
     "readme": Section("README.md", 20, readme),

@@ -10,8 +10,6 @@ cinn-colorize requires. Everything runs in one process and one thread, except th
 as users run it. The alternatives take turns, so that other load on the machine affects all of them.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import datetime
@@ -75,9 +73,7 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, help="folder with additional packages")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 4, 12], help="for upsampling")
-    parser.add_argument("--batch", type=int, default=16, help="batch of training steps")
-    parser.add_argument("--into", type=Path, nargs="+", default=[], help="files that receive the tables")
+    parser.add_argument("--into", type=Path, help="file that receives the tables")
     arguments = parser.parse_args()
     if arguments.peers:
         sys.path.insert(0, str(arguments.peers.resolve()))
@@ -94,20 +90,19 @@ def main() -> None:
         photos = photos_of(arguments.photos, Path(name))
         for section in arguments.only:
             start = time.perf_counter()
-            text = _report(section, photos, arguments)
+            text = report(section, photos, arguments.repeats)
             print(f"\n## {section}\n\n{text}\n\n({time.perf_counter() - start:.0f} s)", flush=True)
-            for path in arguments.into:
-                replace_section(path, section, text)
-    if tuple(arguments.only) == SECTIONS:
-        for path in arguments.into:
-            replace_section(path, "environment", where)
+            if arguments.into:
+                replace_section(arguments.into, section, text)
+    if arguments.into and tuple(arguments.only) == SECTIONS:
+        replace_section(arguments.into, "environment", where)
 
 
-def _report(section: str, photos: list[Path], arguments: argparse.Namespace) -> str:
+def report(section: str, photos: list[Path], repeats: int) -> str:
     if section == "command":
-        return command([EXAMPLE, *photos[:2]], arguments.repeats)
-    given = {"flows": [arguments.batch], "upsampling": [photos, arguments.megapixels]}[section]
-    return str(importlib.import_module(section).report(*given, arguments.repeats))
+        return command([EXAMPLE, *photos[:2]], repeats)
+    given = [photos] if section == "upsampling" else []
+    return str(importlib.import_module(section).report(*given, repeats))
 
 
 def command(photos: list[Path], repeats: int) -> str:

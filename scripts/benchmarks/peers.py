@@ -11,12 +11,9 @@ Jupyter installation. docs/benchmarks.md says what is timed. The colorizers take
 the machine affects all.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,7 +24,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from shared import table
+from shared import finished, table
 
 EXAMPLE = Path(__file__).parents[2] / "examples/photo.jpg"
 PEERS = {"DDColor": ("tiny", "large"), "DeOldify": ("artistic", "stable")}  # networks by clone
@@ -112,18 +109,6 @@ def child(colorizer: str, network: str, photo: Path, folder: Path) -> None:
     start = time.perf_counter()
     draw(photo, folder / "peer.jpg")
     print(json.dumps([*cold, time.perf_counter() - start, time.process_time() - cold[1]]), flush=True)
-
-
-def finished(words: list[str], environment: dict[str, str] | None = None) -> tuple[list[str], list[float]]:
-    """Run a process; return what it prints, and wall-clock and CPU seconds and peak memory in MiB."""
-    start = time.perf_counter()
-    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    said = process.stdout.read().splitlines()
-    _, status, used = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(words)}: failed")
-    return said, [time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]
 
 
 def measured(colorizer: str, network: str, photo: Path, folder: Path, path: list[Path]) -> list[float]:

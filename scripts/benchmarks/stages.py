@@ -1,7 +1,5 @@
 """Time the stages of one photo, in this process: ``python stages.py PHOTO N``. Imports nothing else."""
 
-from __future__ import annotations
-
 import json
 import sys
 import tempfile

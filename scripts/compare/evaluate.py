@@ -10,8 +10,6 @@ weights, so that new ones leave the tables of the methods as they are; ``table-1
 and ``shipped`` in the paper's columns.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """The methods that the paper compares with, in the manner of their authors. ``couplings.py`` has the cINN."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, ClassVar
 

@@ -3,8 +3,6 @@
 python scripts/compare/pictures.py photos PHOTOS docs/images/comparison.jpg
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,10 +1,8 @@
 """Give the methods the interface that ``cinn_colorize.evaluation`` requires of a model."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -24,27 +22,6 @@ class Colorized(NamedTuple):
     """One sample, of (2, 64, 64)."""
 
     ab: Floats
-
-
-class Sampler:
-    """A trained method, as :class:`~cinn_colorize.evaluation.evaluator.Model`; without backbone, of L."""
-
-    def __init__(self, method: Method, backbone: EfficientNetLite2 | None) -> None:
-        self.method, self.backbone = method.eval(), backbone
-
-    @classmethod
-    def load(cls, method: Method, path: Path, backbone: EfficientNetLite2 | None) -> Sampler:
-        config, state = tensorfile.load(path)
-        if backbone and config.get("backbone") != SHA256:
-            raise SystemExit(f"{path}: learnt on another backbone; remove {path.parent} and train again")
-        method.load_state_dict(state, strict=False)  # constants are not stored
-        return cls(method, backbone)
-
-    def condition(self, photo: NetworkInput) -> Conditioned:
-        """Compute once what all samples of L* (256, 256) share."""
-        full = torch.from_numpy(np.ascontiguousarray(photo.square))[None, None]
-        features = features_of(self.backbone, full) if self.backbone else {}
-        return Conditioned(self.method, F.avg_pool2d(full, 4), features)
 
 
 class Conditioned:
@@ -67,3 +44,24 @@ class Conditioned:
 
     def log_prob(self, ab: NDArray[np.floating]) -> float:
         return math.nan  # none of the methods has a density of ab
+
+
+class Sampler:
+    """A trained method, as :class:`~cinn_colorize.evaluation.evaluator.Model`; without backbone, of L."""
+
+    def __init__(self, method: Method, backbone: EfficientNetLite2 | None) -> None:
+        self.method, self.backbone = method.eval(), backbone
+
+    @classmethod
+    def load(cls, method: Method, path: Path, backbone: EfficientNetLite2 | None) -> Self:
+        config, state = tensorfile.load(path)
+        if backbone and config.get("backbone") != SHA256:
+            raise SystemExit(f"{path}: learnt on another backbone; remove {path.parent} and train again")
+        method.load_state_dict(state, strict=False)  # constants are not stored
+        return cls(method, backbone)
+
+    def condition(self, photo: NetworkInput) -> Conditioned:
+        """Compute once what all samples of L* (256, 256) share."""
+        full = torch.from_numpy(np.ascontiguousarray(photo.square))[None, None]
+        features = features_of(self.backbone, full) if self.backbone else {}
+        return Conditioned(self.method, F.avg_pool2d(full, 4), features)

@@ -7,8 +7,6 @@ what the methods share, ``natural`` trains the cINN as ``cinn-colorize train`` d
 with coupling blocks at all levels, as in the paper.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

@@ -3,13 +3,11 @@
     python scripts/measure/first_picture.py photos-dev.zip --every 4
 
 Draws the seeds 0 to 7 of each photo, and no others, at the default temperature: the table is of these eight,
-whose errors are larger than those of most seeds. The photos come in a fixed random order, so that any number
-of them (``--photos``, or Ctrl-C) represents all. ``best_of_1`` is the error of the sample chosen, ``chroma``
-its mean chroma over that of the photo (see docs/evaluation.md); of a random one, the means over all eight.
-Differences are taken photo by photo, and ± is one standard error.
+whose errors are larger than those of most seeds. The photos come in a fixed random order, so that those until
+Ctrl-C represent all. ``best_of_1`` is the error of the sample chosen, ``chroma`` its mean chroma over that of
+the photo (see docs/evaluation.md); of a random one, the means over all eight. Differences are taken photo by
+photo, and ± is one standard error.
 """
-
-from __future__ import annotations
 
 import argparse
 import contextlib
@@ -41,15 +39,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("zip", type=Path)
     parser.add_argument("--every", type=int, default=1, metavar="K", help="only every K-th photo")
-    parser.add_argument("--photos", type=int, dest="number", help="only so many of these")
-    parser.add_argument("--weights")
     arguments = parser.parse_args()
 
-    colorizer, read = Colorizer(weights=arguments.weights, chunk=TYPICAL_OF), Reader()
+    colorizer, read = Colorizer(chunk=TYPICAL_OF), Reader()
     photos = find_photos(arguments.zip)[:: arguments.every]
     statistics = defaultdict[str, list[Statistics]](list)
     with contextlib.suppress(KeyboardInterrupt):
-        for i in np.random.default_rng(0).permutation(len(photos))[: arguments.number]:
+        for i in np.random.default_rng(0).permutation(len(photos)):
             photo = read_square(photos[i], read)
             samples = colorizer.condition(NetworkInput(photo.L)).sample(TYPICAL_OF)
             of_seed = dict[int | None, Statistics]()

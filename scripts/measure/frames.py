@@ -8,8 +8,6 @@ printed, as a share of the photo's width or height. PHOTOS are zips of photos; t
 named in frames.tsv, without numbers, and left out.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import time

@@ -1,10 +1,9 @@
 """Measure what hints do to samples: at the hints, to the objects they lie on, and to the rest of the photo.
 
     python scripts/measure/hints.py photos-dev.zip
-    python scripts/measure/hints.py photos-dev.zip --painted
 
 Takes photos evenly spaced in the file, at 256 px as in ``evaluate``; three random pixels give their true
-colours as hints, each a point or a stroke of a brush on its object. Prints, without hints and with them:
+colours as hints. Prints, without hints and with them:
 
 - ``hints``: mean Delta E76 between picture and photo at the hinted pixels
 - ``rmse``: 100 * RMSE of the whole photo, ``best_of_1`` of ``evaluate``
@@ -16,12 +15,10 @@ Photo k has the seeds from 8 k. Seconds are process time on one core, for four s
 
 import argparse
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 
 from cinn_colorize import Colorizer
@@ -29,7 +26,7 @@ from cinn_colorize.data.sources import Reader, evenly_spaced, find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.photos import Square, read_square, to_rgb
 from cinn_colorize.imaging.color import pixels_to_lab
-from cinn_colorize.imaging.photo import Photo, open_photo
+from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.methods import ensemble, things
 from cinn_colorize.methods.conditioned import Conditioned
 from cinn_colorize.methods.hint_map import HintMap
@@ -37,7 +34,6 @@ from cinn_colorize.methods.hints import Hint
 from cinn_colorize.methods.samples import Sample
 
 HINTS = 3  # of a photo
-_LENGTH, _BRUSH = 60, 10  # of a stroke, in pixels
 _LIKE, _UNLIKE = 8.0, 20.0  # differences of ab that are nearly none, and that another object has
 
 
@@ -46,10 +42,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("-n", type=int, default=20, help="number of photos")
-    parser.add_argument("--painted", action="store_true", help="paint each hint as a stroke, not as a point")
-    parser.add_argument("--weights")
     arguments = parser.parse_args()
-    colorizer, read = Colorizer(weights=arguments.weights, device="cpu"), Reader()
+    colorizer, read = Colorizer(device="cpu"), Reader()
     sources = evenly_spaced(find_photos(arguments.photos, None), arguments.n)
     rows = []
     columns = ["hints", "rmse", "object", "moved", "seconds"]
@@ -59,10 +53,7 @@ def main() -> None:
         pixels = pixels_of(square.rgb)
         photo, generator = open_photo(pixels), np.random.default_rng(k)
         places = generator.integers(0, 256, (HINTS, 2)).tolist()
-        if arguments.painted:
-            wanted = _painted(photo, square, places, generator)
-        else:
-            wanted = HintMap.of(photo, [Hint(x, y, tuple(pixels[y, x].tolist())) for x, y in places])
+        wanted = HintMap.of(photo, [Hint(x, y, tuple(pixels[y, x].tolist())) for x, y in places])
         conditioned = colorizer.condition(photo)
         own = conditioned.sample(4, seed=8 * k)
         row = [_measured(square, own, own, places, 0)]
@@ -113,23 +104,6 @@ def object_at(square: Square, x: int, y: int) -> tuple[np.ndarray, np.ndarray]:
     difference = np.hypot(*(square.ab - square.ab[:, y, x, None, None]))
     regions, _ = ndimage.label(difference < _LIKE)
     return regions == regions[y, x], difference > _UNLIKE
-
-
-def _painted(photo: Photo, square: Square, places: list[list[int]], seed: np.random.Generator) -> HintMap:
-    """Paint a straight stroke through each place in its true colour, as far as its object goes."""
-    rows, columns = np.ogrid[:256, :256]
-    strokes = np.zeros((256, 256, 4), np.uint8)
-    for x, y in places:
-        angle = seed.uniform(0, np.pi)
-        along = (columns - x) * np.cos(angle) + (rows - y) * np.sin(angle)
-        across = (columns - x) * np.sin(angle) - (rows - y) * np.cos(angle)
-        within = np.kron(object_at(square, x, y)[0], np.ones((4, 4), bool))
-        stroke = (abs(along) < _LENGTH / 2) & (abs(across) < _BRUSH / 2) & within
-        strokes[stroke] = *pixels_of(square.rgb)[y, x], 255
-    with tempfile.NamedTemporaryFile(suffix=".png") as file:
-        Image.fromarray(strokes).save(file, "PNG")
-        file.flush()
-        return HintMap.of(photo, strokes=file.name)
 
 
 if __name__ == "__main__":

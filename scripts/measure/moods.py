@@ -8,8 +8,6 @@ yellow above. ± is one standard error over photos. The share is the part of the
 within photos that the seed explains, by leaving out each photo in turn.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -15,15 +15,13 @@ second zip.
 each the gain over the first setting; docs/temperature.md says how the default follows from it.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -63,7 +61,7 @@ class Setting(NamedTuple):
     white_balance: float
 
     @classmethod
-    def parse(cls, text: str, levels: list[int]) -> Setting:
+    def parse(cls, text: str, levels: list[int]) -> Self:
         if not (found := re.fullmatch(r"([^@*/]+)(?:@([0-9.]+))?(?:\*([0-9.]+))?(?:/([0-9.]+))?", text)):
             raise SystemExit(f"{text!r} is not a setting such as 0.85,32:0.6@0.3*1.1")
         numbers = float(found[2] or 0), float(found[3] or 1), float(found[4] or 0)
@@ -73,7 +71,7 @@ class Setting(NamedTuple):
 class Settings(dict[str, Setting]):
     """Settings by their text, and what draws samples of all of them with the same noise."""
 
-    def __init__(self, texts: list[str], weights: str | None, **options: Any) -> None:
+    def __init__(self, texts: list[str], weights: str | None = None, **options: Any) -> None:
         loaded = load_model(source=weights)
         levels = list(loaded.model.latent_shapes)
         super().__init__((text, Setting.parse(text, levels)) for text in texts)

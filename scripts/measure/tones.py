@@ -8,8 +8,6 @@ brightness, in units of ab, as chroma is. The picture inside a frame counts alon
 noise; ± is one standard error over photos, and differences from the first setting are photo by photo.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections import defaultdict
 from pathlib import Path
@@ -33,10 +31,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("settings", nargs="+", metavar="T@GUIDANCE*SATURATION")
-    parser.add_argument("--weights")
     arguments = parser.parse_args()
 
-    settings = Settings(arguments.settings, arguments.weights)
+    settings = Settings(arguments.settings)
     measured = defaultdict[str, list[Statistics]](list)
     read, photos = Reader(), find_photos(arguments.photos, pattern=None)
     for i, source in enumerate(photos):

@@ -9,8 +9,6 @@ docs/paper.md, of the averaged weights on the same photos or digits; in the end 
 photos, into docs/images.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import json
