@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from shared import finished, table
 
-EXAMPLE = Path(__file__).parents[2] / "examples/photo.jpg"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples/photo.jpg"
 PEERS = {"DDColor": ("tiny", "large"), "DeOldify": ("artistic", "stable")}  # networks by clone
 OURS = (1, 8)  # samples
 RENDER_SIZE = 35 * 16  # of DeOldify
@@ -134,7 +134,6 @@ def main() -> None:
         return child(colorizer, network, Path(photo), Path(folder))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("clones", type=Path, help=f"folder with clones of {' and '.join(PEERS)}")
-    parser.add_argument("--photo", type=Path, default=EXAMPLE)
     parser.add_argument("--repeats", type=int, default=7, help="number of rounds")
     arguments = parser.parse_args()
     for name in PEERS:
@@ -148,7 +147,7 @@ def main() -> None:
             for way in ways if k else [way for way in ways if way[0] in PEERS]:
                 parts = (way[0], "packages") if way[0] in PEERS else ()
                 path = [(arguments.clones / part).resolve() for part in parts]
-                times = measured(*way, arguments.photo.resolve(), Path(name), path)
+                times = measured(*way, EXAMPLE, Path(name), path)
                 found[way] += [times] if k else []
                 print(f"round {k}: {' '.join(way)} {np.round(times, 2)}", file=sys.stderr, flush=True)
     print(report(found))

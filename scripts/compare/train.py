@@ -19,8 +19,7 @@ from typing import Any
 import torch
 from couplings import Couplings
 from features import BACKBONE, BATCH, SEED, SHA256, Cache, backbone
-from methods import Classification, ColorGan, Method, Pix2pix, Regression, VaeMdn
-from sampler import Sampler
+from methods import Classification, ColorGan, Method, Pix2pix, Regression, Sampler, VaeMdn
 from torch import Tensor, nn
 
 from cinn_colorize import evaluation

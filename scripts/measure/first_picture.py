@@ -15,19 +15,12 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from paired import compared, print_table
 
 from cinn_colorize.colorizer import Colorizer, NetworkInput, likeliest, typical
 from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.errors import ending_in_a_line
-from cinn_colorize.evaluation.metrics import (
-    Statistics,
-    Term,
-    color_statistics,
-    difference,
-    estimate,
-    limited,
-    picture_statistics,
-)
+from cinn_colorize.evaluation.metrics import Statistics, Term, picture_statistics
 from cinn_colorize.evaluation.photos import read_square, to_rgb
 from cinn_colorize.imaging.options import TYPICAL_OF
 
@@ -50,8 +43,8 @@ def main() -> None:
             samples = colorizer.condition(NetworkInput(photo.L)).sample(TYPICAL_OF)
             of_seed = dict[int | None, Statistics]()
             for sample in samples:
-                picture = picture_statistics(to_rgb(photo.L, sample.ab)[None], photo.rgb)
-                of_seed[sample.seed] = {**picture, **color_statistics(limited(sample.ab[None]), photo.ab)}
+                picture = to_rgb(photo.L, sample.ab)
+                of_seed[sample.seed] = compared(photo, picture[None], sample.ab[None])
             chosen = {"medoid": typical(samples, 1), "first": samples, "likeliest": likeliest(samples)}
             for name, ranked in chosen.items():
                 statistics[name].append(of_seed[ranked[0].seed])
@@ -60,16 +53,8 @@ def main() -> None:
             gray = to_rgb(photo.L, 0 * photo.ab)[None]
             statistics["gray photo"].append(picture_statistics(gray, photo.rgb))
 
-    medoid = statistics["medoid"]
-    columns = (f"{name} | difference from the medoid" for name in MEASURES)
-    print(f"{len(medoid)} photos\n\n| one of the seeds 0 to 7 | {' | '.join(columns)} |\n|{5 * '---|'}")
-    for name, measured in statistics.items():
-        means, changes = estimate(measured), {} if measured is medoid else difference(measured, medoid)
-        cells = []
-        for key, decimals in MEASURES.items():
-            for one, sign in ((means.get(key), ""), (changes.get(key), "+")):
-                cells.append(f"{one.mean:{sign}.{decimals}f} ± {one.se:.{decimals}f}" if one else "-")
-        print(f"| {name} | {' | '.join(cells)} |")
+    print(f"{len(statistics['random'])} photos\n")
+    print_table("one of the seeds 0 to 7", MEASURES, statistics)
 
 
 if __name__ == "__main__":
