@@ -24,9 +24,8 @@ from cinn_colorize.batch.colorizing import Job
 from cinn_colorize.batch.plan import Event, Failure, Plan, Result, Task
 from cinn_colorize.batch.workers import Sender, prepare
 from cinn_colorize.engines.choice import ModelSpec
-from cinn_colorize.errors import CinnError, PhotoError, WorkerError
+from cinn_colorize.errors import CinnError, PhotoError, WorkerError, printable_name
 from cinn_colorize.files.atomic import TemporaryFolder, temporary
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.files.processes import Child, end_with_parent
 
 log = logging.getLogger(__name__)

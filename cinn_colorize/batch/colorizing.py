@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from cinn_colorize.batch.plan import Event, Existing, Failure, Finished, Plan, Result, State, Task
 from cinn_colorize.batch.result_files import ExistingResults, ResultStates, check_names, make_folder
-from cinn_colorize.errors import ExistsError, OutputError, PhotoError
-from cinn_colorize.files.messages import printable_name
+from cinn_colorize.errors import ExistsError, OutputError, PhotoError, printable_name
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.model_server import ModelClient

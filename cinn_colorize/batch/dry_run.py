@@ -15,9 +15,8 @@ from cinn_colorize.batch.inputs import Input
 from cinn_colorize.batch.plan import Failure, Finished, State, Task
 from cinn_colorize.batch.result_files import ExistingResults, check_names, make_folder
 from cinn_colorize.batch.run import Batch
-from cinn_colorize.errors import OutputError, PhotoError
+from cinn_colorize.errors import OutputError, PhotoError, printable_name
 from cinn_colorize.files.atomic import TemporaryFolder
-from cinn_colorize.files.messages import printable_name
 
 _MOST = 4  # samples of a photo that are drawn to measure, if all are kept
 

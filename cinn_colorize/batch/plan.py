@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from cinn_colorize.batch.inputs import Input
-from cinn_colorize.errors import CinnError, OutputError, PhotoError
+from cinn_colorize.errors import CinnError, OutputError, PhotoError, printable_name
 from cinn_colorize.files.atomic import leaves_folder
 from cinn_colorize.files.formats import format_of_name, own_suffix, written_suffix
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.options import MAX_PIXELS, Encoding, Pages, Rank, picked
 from cinn_colorize.latents.levels import PerLevel, format_levels
 from cinn_colorize.request import Request, shared_entries

@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING
 
 from cinn_colorize.batch.inputs import Input, is_photo
 from cinn_colorize.batch.plan import Plan, State, Task
-from cinn_colorize.errors import OutputError, PhotoError
+from cinn_colorize.errors import OutputError, PhotoError, printable_name
 from cinn_colorize.files.atomic import FULL, is_too_long
 from cinn_colorize.files.formats import OUTPUT_SUFFIXES, format_of_name
-from cinn_colorize.files.messages import printable_name
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import BaseColorizer

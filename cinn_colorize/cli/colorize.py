@@ -17,10 +17,9 @@ import typer
 from cinn_colorize.cli import common
 from cinn_colorize.cli.console import counting, progress_bar, require_stdout, say, write_stdout
 from cinn_colorize.cli.summary import report, report_dry_run
-from cinn_colorize.errors import DataError, PhotoError
+from cinn_colorize.errors import DataError, PhotoError, printable_name
 from cinn_colorize.files.formats import OUTPUT_SUFFIXES, format_of_name
 from cinn_colorize.files.limits import read_lines, read_stream, read_table
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.options import option
 from cinn_colorize.request import SampleRequest
 

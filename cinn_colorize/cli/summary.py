@@ -24,9 +24,8 @@ from cinn_colorize.cli.console import (
     say,
 )
 from cinn_colorize.cli.interrupts import keeping
-from cinn_colorize.errors import PhotoError
+from cinn_colorize.errors import PhotoError, counted, printable_name
 from cinn_colorize.files.atomic import check_output
-from cinn_colorize.files.messages import counted, printable_name
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.films import Films

@@ -14,9 +14,8 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar
 
-from cinn_colorize.errors import DataError
+from cinn_colorize.errors import DataError, printable_name
 from cinn_colorize.files.atomic import FULL, writing
-from cinn_colorize.files.messages import printable_name
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,8 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cinn_colorize.errors import WeightsError
+from cinn_colorize.errors import WeightsError, printable_name
 from cinn_colorize.files.atomic import PUBLIC, open_input, sha256, writing
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.files.signals import ctrl_c_later
 
 if TYPE_CHECKING:

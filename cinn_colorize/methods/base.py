@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from cinn_colorize.errors import PhotoError
+from cinn_colorize.errors import PhotoError, printable_name
 from cinn_colorize.files.atomic import mode_like, sha256
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.options import Rendering
 from cinn_colorize.latents.levels import PerLevel, format_levels, is_zero
 

@@ -21,8 +21,7 @@ from torch import Tensor
 
 from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.engines.pytorch import choose_device, placed
-from cinn_colorize.errors import DataError, WeightsError
-from cinn_colorize.files.messages import printable_name
+from cinn_colorize.errors import DataError, WeightsError, printable_name
 from cinn_colorize.imaging.options import seeds_from, whole_number
 from cinn_colorize.latents.latent import Latent
 from cinn_colorize.latents.levels import by_level

@@ -20,9 +20,8 @@ import scipy.sparse.linalg
 from numpy.typing import NDArray
 from PIL import ImageCms
 
-from cinn_colorize.errors import MissingPhotoError, PhotoError
+from cinn_colorize.errors import MissingPhotoError, PhotoError, printable_name
 from cinn_colorize.files.limits import read_file
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging import color
 from cinn_colorize.imaging.options import MAX_PIXELS
 from cinn_colorize.imaging.photo import Photo

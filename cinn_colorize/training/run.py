@@ -19,9 +19,8 @@ import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
-from cinn_colorize.errors import DataError, WorkerError
+from cinn_colorize.errors import DataError, WorkerError, printable_name
 from cinn_colorize.files.atomic import check_output, remove_leftovers, replacing
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.flow.sequence import Sequence
 from cinn_colorize.imaging.photo import recipe_at
 from cinn_colorize.models import load_model

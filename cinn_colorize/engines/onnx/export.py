@@ -22,9 +22,8 @@ from cinn_colorize import __version__
 from cinn_colorize.engines.interface import DENSITY_SCALE, TOGETHER
 from cinn_colorize.engines.onnx.files import COARSE, CONDITION, CONTENTS, SAMPLE, STEP
 from cinn_colorize.engines.pytorch import evaluating
-from cinn_colorize.errors import WeightsError
+from cinn_colorize.errors import WeightsError, printable_name
 from cinn_colorize.files.atomic import writing
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.flow.autoregressive import HEAD, AutoregressivePass
 from cinn_colorize.flow.details import Interval
 from cinn_colorize.models import Loaded, PhotoModelInfo
