@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)//?")
@@ -87,6 +88,15 @@ def missing(path: str | os.PathLike[str], problem: str = "no such file or folder
     if url := _URL.match(name):  # of whose slashes a path has one
         return f"{url[1]}//{name[url.end() :]}: URLs are not read; download the photo and give its file"
     return f"{name}: {problem}"
+
+
+@contextlib.contextmanager
+def os_errors_as(kind: type[CinnError], path: str | os.PathLike[str], problem: str) -> Iterator[None]:
+    """Turn an OSError into an error of this kind: the file's name, the problem, and the system's reason."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{printable_name(path)}: {problem} ({error.strerror or error})") from error
 
 
 def ending_in_a_line(main: Callable[[], None]) -> Callable[[], None]:
