@@ -231,7 +231,7 @@ SECTIONS = {
     "calibration": Section("docs/evaluation.md", 3, calibration),
     "temperature": Section("docs/temperature.md", 5, lambda job: job.run(*SETTINGS, job.photos or 60)),
     "hints": Section("docs/hints.md", 5, printed("scripts/measure/hints.py", DEV, limit="-n")),
-    "things": Section("docs/hints.md", 10, printed("scripts/measure/things.py", DEV, limit="-n")),
+    "things": Section("docs/hints.md", 10, printed("scripts/measure/hints.py", DEV, "--things", limit="-n")),
     "likeliest": Section("docs/temperature.md", 5, likeliest),
     "onnx": Section("docs/onnx.md", 3, printed(*ENGINES, limit="-r", few=1)),
     "samples": Section("docs/gallery.md", 1, samples),

@@ -28,9 +28,12 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 from shared import in_turn, ratio, replace_section, table
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/photo.jpg"
@@ -68,6 +71,8 @@ def photos_of(source: Path, folder: Path) -> list[Path]:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--stages"]:
+        return print(json.dumps(stages(Path(sys.argv[2]), int(sys.argv[3]))))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path, metavar="PHOTOS")
     parser.add_argument("--peers", type=Path, help="folder with additional packages")
@@ -137,8 +142,42 @@ def command(photos: list[Path], repeats: int) -> str:
 
 def measured(photo: Path, n: int) -> dict[str, float]:
     """Measure the seconds of each stage, in a new process."""
-    words = [sys.executable, str(Path(__file__).with_name("stages.py")), str(photo), str(n)]
+    words = [sys.executable, __file__, "--stages", str(photo), str(n)]
     return dict(json.loads(subprocess.run(words, check=True, capture_output=True).stdout))
+
+
+def stages(path: Path, n: int) -> dict[str, float]:
+    """Do what ``cinn-colorize`` does for one photo; return the seconds of each stage."""
+    seconds: dict[str, float] = {}
+
+    def timed(stage: str, work: Callable[[], T]) -> T:
+        start = time.perf_counter()
+        result = work()
+        seconds[stage] = time.perf_counter() - start
+        return result
+
+    def imports() -> None:
+        import cinn_colorize.colorizer
+        import cinn_colorize.methods.contact_sheet  # noqa: F401
+
+    timed("imports", imports)
+    from cinn_colorize.colorizer import BaseColorizer
+    from cinn_colorize.engines.choice import ModelSpec
+    from cinn_colorize.imaging.photo import open_photo
+    from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tiles
+    from cinn_colorize.models import find_weights
+
+    colorizer = timed("weights", lambda: BaseColorizer(*ModelSpec("natural", *find_weights(), "cpu").load()))
+    photo = open_photo(path)
+    timed("decode", lambda: photo.luminance(256, 256))
+    conditioned = timed("condition", lambda: colorizer.condition(photo))
+    samples = timed("samples", lambda: conditioned.sample(n))
+    results = timed("upsampling, composition", lambda: colorizer.compose(photo, samples))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        timed("encode", lambda: [made.save(folder / f"{made.seed}{photo.suffix}") for made in results])  # type: ignore[func-returns-value]
+        timed("sheet", lambda: save_sheet(contact_sheet(tiles(photo, results)), folder / "sheet.jpg"))
+    return seconds
 
 
 if __name__ == "__main__":
