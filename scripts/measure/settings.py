@@ -49,7 +49,7 @@ class Settings(dict[str, tuple[PerLevel, float]]):
         loaded = load_model(source=weights)
         levels = list(loaded.model.latent_shapes)
         for text in texts:
-            if not (found := re.fullmatch(r"([^@]+)(?:@([0-9.]+))?", text)):
+            if not (found := re.fullmatch(r"([0-9.,:]+)(?:@([0-9.]+))?", text)):
                 raise SystemExit(f"{text!r} is not a setting such as 0.85,32:0.6@0.3")
             self[text] = parse_levels(found[1], levels, 1.0), float(found[2] or 0)
         guidances = {guidance for _, guidance in self.values()}
