@@ -216,7 +216,7 @@ class _Colorizing:
         plan, photo = self._plan, self._photo
         method = replace(plan.method, number=1, seed=colorization.seed)
         return [
-            method.draw(self._colorizer, plan.framed(plan.page(photo, number)))
+            method.draw(self._colorizer, plan.page(photo, number))
             for number in range(photo.page + 1, photo.page + photo.together)
         ]
 

@@ -112,7 +112,7 @@ def _photo(task: Task, job: Job) -> _Photo:
     if files:
         check_names(outputs or task.unlisted)
         for number in range(photo.page + 1, photo.page + photo.together):
-            plan.framed(plan.page(photo, number), is_sought=False)
+            plan.page(photo, number, is_sought=False)
     right = min(kept, len(states.right)) + (states.sheet is State.RIGHT)
     return _Photo(task, outputs, files, right, photo.width * photo.height, photo.picture_bytes)
 

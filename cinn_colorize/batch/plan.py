@@ -167,13 +167,14 @@ class Plan(SamplesPlan):
         frame = self.request.frame
         return photo.framed(frame) if is_sought or frame != "auto" else photo
 
-    def page(self, photo: Photo, number: int) -> Photo:
-        """Open another page of a photo of :meth:`open`, by its number in the file."""
+    def page(self, photo: Photo, number: int, *, is_sought: bool = True) -> Photo:
+        """Open another page of a photo of :meth:`open`, by its number in the file, with its frame."""
         from cinn_colorize.imaging.photo import open_photo
 
         assert photo.source is not None
         name = f"{photo.name}, page {number}"
-        return open_photo(photo.source, max_pixels=self.max_pixels, name=name, page=number)
+        page = open_photo(photo.source, max_pixels=self.max_pixels, name=name, page=number)
+        return self.framed(page, is_sought=is_sought)
 
     def suffix(self, photo: Path) -> str:
         """Return the suffix of a photo's samples, unless the pattern has another."""

@@ -253,7 +253,7 @@ class ExistingResults:
         if page not in self._recipes:
             plan, photo = self._plan, self._photo
             if page:
-                photo = plan.framed(plan.page(photo, photo.page + page))
+                photo = plan.page(photo, photo.page + page)
             self._recipes[page] = self._colorizer.recipe(plan.drawn, plan.request.rendering, photo)
         return self._recipes[page]
 
