@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.errors import FilmError
-from cinn_colorize.film.drawing import drawing, lights, shot_colours
+from cinn_colorize.film.drawing import Drawer, shot_colours
 from cinn_colorize.film.motion import SIZE, Frame, lightness_of
 from cinn_colorize.film.planes import Coding, lightness_bytes
 from cinn_colorize.film.render import Renderer
@@ -57,19 +57,18 @@ def colorize_film(
     Raises:
         FilmError: a frame has another type or size than the first one.
     """
-    seeds, rendering = range(seed, seed + 1), Rendering(saturation=saturation, white_balance=white_balance)
-    draw = drawing(colorizer, seeds, temperature)
+    drawer = Drawer(colorizer, [seed], temperature)
+    rendering = Rendering(saturation=saturation, white_balance=white_balance)
     with TemporaryFile() as file:
         grays = Stored(file, np.uint8)
         for shot in find_shots(map(_seen, _taken(frames, grays))):
             numbers = range(shot.start, shot.end)
-            colours = shot_colours((_seen(grays[t]) for t in numbers), draw)
+            colours = shot_colours((_seen(grays[t]) for t in numbers), drawer.draw)
             height, width = grays[shot.start].shape
             renderer = Renderer(_CODING, (height, width), Box(0, 0, width, height), (1, 1))
             light = None
             if white_balance:
-                middle = _seen(grays[numbers[len(numbers) // 2]])
-                (light,) = lights(colorizer, middle, seeds, temperature)
+                (light,) = drawer.lights(_seen(grays[numbers[len(numbers) // 2]]))
             for t, (ab,) in zip(numbers, colours, strict=True):
                 L = _seen(gray := grays[t])
                 ab = shown(lightness_of(L), ab, rendering, light)
