@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -26,7 +25,6 @@ _MOST = 4  # samples of a photo that are drawn to measure, if all are kept
 class DryRun:
     """What a batch would do."""
 
-    free: int  # bytes on the disk of the output folder
     outputs: list[Path] = field(default_factory=list)  # to write, if known: which samples are picked is not
     files: int = 0  # that it would write
     originals: int = 0  # photos or films of which they are made
@@ -90,14 +88,8 @@ def dry_run(batch: Batch) -> DryRun:
         problems=problems,
         seconds=sum(photo.files * _seconds(photo, measures) for photo in photos) / batch.workers,
         size=sum(photo.files * photo.bytes * _ratio(photo, measures) for photo in photos),
-        free=free_space(plan.folder),
         measured=[*map(str, measures)],
     )
-
-
-def free_space(folder: Path) -> int:
-    """Return the bytes that are free where a folder is, or will be."""
-    return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.is_dir())).free
 
 
 def _photo(task: Task, job: Job) -> _Photo:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cache, partial
 from itertools import chain, pairwise
 from pathlib import Path
 from tempfile import mkdtemp
@@ -21,7 +21,7 @@ from typing import Any
 import cv2
 
 from cinn_colorize import __version__
-from cinn_colorize.batch.dry_run import DryRun, free_space
+from cinn_colorize.batch.dry_run import DryRun
 from cinn_colorize.batch.plan import Event, Failure, Finished, Result, SamplesPlan, State
 from cinn_colorize.batch.result_files import check_names, make_folder
 from cinn_colorize.batch.workers import Sender, prepare, usable_cores
@@ -98,7 +98,7 @@ class Films:
     @property
     def done(self) -> float:
         """Number of frames done."""
-        return self._steps.done
+        return float(self._steps.count.value)
 
     def run(self) -> Generator[Event, None, None]:
         """Colorize all films; yield each result as soon as it is written, and the end of each film."""
@@ -123,7 +123,7 @@ class Films:
 
     def dry_run(self) -> DryRun:
         """Find out what a call would do; nothing is written but temporary files."""
-        found = DryRun(free=free_space(self.plan.folder))
+        found = DryRun()
         with TemporaryFolder() as folder:
             try:
                 for path in self.inputs:
@@ -171,20 +171,20 @@ class Films:
         return replace(planned, states=kept) if len(kept) == plan.method.kept else planned
 
     def _results(self, path: Path) -> Iterator[Result]:
-        begun, planned, plan = time.perf_counter(), self._planned(path), self.plan
-        film, outputs, recipe, state = planned.film, planned.outputs, planned.recipe, path.stat()
+        planned, plan, state = self._planned(path), self.plan, path.stat()
+        film, outputs, recipe = planned.film, planned.outputs, planned.recipe
+        about = {"size": state.st_size, "mtime": state.st_mtime, "temperature": plan.method.temperature}
 
-        def result(seed: int, *, existed: bool) -> Result:
-            ms = round(1000 * (time.perf_counter() - begun))
-            about = state.st_size, state.st_mtime, ms, seed, plan.method.temperature
-            return Result(path, outputs[seed], *about, existed=existed)
+        def result(seed: int, **more: bool) -> Result:
+            return Result(input=path, output=outputs[seed], seed=seed, **about, **more)  # type: ignore[arg-type]
 
         states, parts, seeds = planned.states, list[Part](), list(plan.seeds)
         if not states or State.MISSING in states.values():
             make_folder(outputs[plan.method.seed].parent, plan.folder)
             parts, seeds = self._surveyed(film, outputs[plan.method.seed], recipe, planned.shots)
             states = states or self._states(planned, seeds)
-        yield from (result(seed, existed=True) for seed in states if states[seed] is State.RIGHT)
+        right = [seed for seed in states if states[seed] is State.RIGHT]
+        yield from (result(seed, existed=True) for seed in right)
         missing = [seed for seed in states if states[seed] is State.MISSING]
         if not missing:
             return
@@ -198,7 +198,7 @@ class Films:
         is_part = (plan.request.start, plan.request.end) != (None, None)
         for k, writer in writers.items():
             self._steps.result_of(self._steps.begin(writer.join, segments, is_part))
-            yield result(seeds[k], existed=False)
+            yield result(seeds[k])
         _record(outputs[plan.method.seed]).unlink(missing_ok=True)
 
     def _told(self, path: Path) -> Iterator[Result]:
@@ -328,21 +328,16 @@ class _Steps:
 
     def __init__(self, spec: ModelSpec, workers: int) -> None:
         self._spec, self._workers = spec, workers
-        self._count = CONTEXT.Value("d", 0.0)
+        self.count = CONTEXT.Value("d", 0.0)
         self._pool: ProcessPoolExecutor | None = None
         self._told = set[str]()
-        self.add = partial(_add, self._count)  # counts frames as done
-
-    @property
-    def done(self) -> float:
-        """Number of frames done."""
-        return float(self._count.value)
+        self.add = partial(_add, self.count)  # counts frames as done
 
     def begin(self, step: Callable[..., Any], *arguments: Any, own: Sequence[str] = ()) -> Future[Any]:
-        """Let a process take a step as soon as one is free; ``own`` names what it adds, see _Process."""
+        """Let a process take a step as soon as one is free; ``own`` names what it adds."""
         if not self._pool:
             threads = max(1, usable_cores() // self._workers)
-            given = self._spec, threads, self._count, logging.getLogger("cinn_colorize").level
+            given = self._spec, threads, self.count, logging.getLogger("cinn_colorize").level
             self._pool = ProcessPoolExecutor(self._workers, CONTEXT, _start, given)
         with blocked_in_children(signal.SIGINT):
             return self._pool.submit(_do, step, arguments, own)
@@ -368,17 +363,8 @@ class _Steps:
             process.kill()
 
 
-class _Process:
-    """What a process that takes steps has of its own."""
-
-    def __init__(self, spec: ModelSpec, count: Any, level: int) -> None:
-        self._spec, self.count = spec, partial(_add, count)
-        self.logged: list[Any] = []
-        Sender(self.logged.append).take_log(level)
-
-    @cached_property
-    def colorizer(self) -> BaseColorizer:
-        return BaseColorizer(*self._spec.load())
+_logged: list[logging.LogRecord] = []  # by the step that this process takes
+_own: dict[str, Callable[[], Any]] = {}  # what this process adds to the arguments of a step
 
 
 def _add(count: Any, frames: float) -> None:
@@ -386,20 +372,20 @@ def _add(count: Any, frames: float) -> None:
         count.value += frames
 
 
-_process: _Process
-
-
-def _start(spec: ModelSpec, threads: int, *rest: Any) -> None:
-    global _process
+def _start(spec: ModelSpec, threads: int, count: Any, level: int) -> None:
     end_with_parent()
     prepare(spec, threads)
     cv2.setNumThreads(1)  # the motion that it finds depends on their number
-    _process = _Process(spec, *rest)
+    Sender(_logged.append).take_log(level)
+    _owns(spec, count)
 
 
-def _do(
-    step: Callable[..., Any], arguments: Iterable[Any], own: Iterable[str]
-) -> tuple[Any, list[logging.LogRecord]]:
-    _process.logged.clear()
-    result = step(*arguments, **{name: getattr(_process, name) for name in own})
-    return result, [*_process.logged]
+def _owns(spec: ModelSpec, count: Any) -> None:
+    _own["colorizer"] = cache(lambda: BaseColorizer(*spec.load()))
+    _own["count"] = lambda: partial(_add, count)
+
+
+def _do(step: Callable[..., Any], arguments: Iterable[Any], own: Iterable[str]) -> tuple[Any, list[Any]]:
+    _logged.clear()
+    result = step(*arguments, **{name: _own[name]() for name in own})
+    return result, [*_logged]

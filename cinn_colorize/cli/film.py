@@ -26,9 +26,7 @@ class FilmOutputOptions(common.ExistingOptions):
 
     output: str | None = option(None, "PATTERN", _OUTPUT, show_default=common.PATTERN)
     encoding: FilmEncoding = FilmEncoding()
-    sheet: bool = option(
-        False, None, "Write a table of the shots and a contact sheet with samples of each, and no film."
-    )
+    sheet: bool = option(False, None, "Write a table of the shots and a contact sheet, and no film.")
     as_json: bool = common.json_option()
 
 
@@ -39,9 +37,7 @@ class WorkOptions:
     panel: ClassVar[str] = "Long work"
 
     workers: int | None = option(None, "N", "Number of processes.", min=1, show_default="cores")
-    dry_run: bool = option(
-        False, None, "Write nothing; print what would be written, its size, and the time it takes."
-    )
+    dry_run: bool = option(False, None, "Print what would be written, its size and the time it takes.")
 
 
 @dataclass(frozen=True)
@@ -71,13 +67,8 @@ def film(
     """
     common.check_seeds(request.seed or 0, request.number)
     common.check_engine(network.engine, network.device, network.precision)
-    clashes = {
-        "--sheet and --shots": out.sheet and request.shots,
-        "--sheet and --dry-run": out.sheet and work.dry_run,
-        "--json and --dry-run": out.as_json and work.dry_run,
-    }
-    if told := [both for both, are_given in clashes.items() if are_given]:
-        raise typer.BadParameter(f"{told[0]} exclude each other")
+    if out.sheet and (request.shots or work.dry_run):
+        raise typer.BadParameter("--sheet excludes --shots and --dry-run; leave these out")
     if request.end is not None and request.end <= (request.start or 0):
         raise typer.BadParameter("must be later than --from", param_hint="--to")
     info = network.info

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import threading
 import time
 from collections import Counter, deque
@@ -234,7 +235,9 @@ def report_dry_run(
         if planned.measured:
             processes = counted(batch.workers, "process", "processes")
             what += f", about {duration(planned.seconds)} with {processes} and {_size(planned.size)}"
-            what += f" (measured: {'; '.join(planned.measured)}); {_size(planned.free)} are free"
+            folder = batch.plan.folder
+            free = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.is_dir())).free
+            what += f" (measured: {'; '.join(planned.measured)}); {_size(free)} are free"
         what += f"; there already: {counted(planned.right, 'file')}" if planned.right else ""
         say(f"dry run, nothing is written: {what}")
         _say_not_taken(not_taken, general)

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -62,7 +61,7 @@ def conditioned(colorizer: BaseColorizer, frame: Frame) -> ConditionedPhoto:
 
 
 def shot_colours(
-    L: Iterable[Frame], draw: Draw, before: int = 0, given: Mapping[int, Floats] = MappingProxyType({})
+    L: Iterable[Frame], draw: Draw, before: int, given: Mapping[int, Floats]
 ) -> Iterator[Floats]:
     """Yield the colours of each frame of a shot, ab (N, 2, 128, 128).
 
@@ -72,13 +71,11 @@ def shot_colours(
     are colours of frames, ab (N, 2, s, s) by their number in ``L``, that those of their window follow.
     """
     stream = iter(L)
-    recent = deque(islice(stream, before), LAP)  # the last frames taken
-    fading: list[Floats] = []  # their colours in the window before
-    taken: list[Frame] = []  # all of the window
+    taken = [*islice(stream, before)]  # all frames of a window
+    fading: list[Floats] = []  # the last of their colours
 
     def noted(frames: Iterable[Frame]) -> Iterator[Frame]:
         for frame in frames:
-            recent.append(frame)
             taken.append(frame)
             yield frame
 
@@ -88,10 +85,10 @@ def shot_colours(
 
     end = before  # number of frames taken
     while (first := next(stream, None)) is not None:
-        lap = len(recent)
+        del taken[:-LAP]
+        lap = len(taken)
         start = end - lap
-        taken.clear()
-        window = noted(chain([*recent], [first], islice(stream, WINDOW - 1)))
+        window = chain([*taken], noted(chain([first], islice(stream, WINDOW - 1))))
         held = deque[Floats]()
         for k, ab in enumerate(colours_along_motion(window, drawn, {t - start for t in given})):
             if k < len(fading):

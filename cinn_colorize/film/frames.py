@@ -63,7 +63,7 @@ def colorize_film(
         grays = Stored(file, np.uint8)
         for shot in find_shots(map(_seen, _taken(frames, grays))):
             numbers = range(shot.start, shot.end)
-            colours = shot_colours((_seen(grays[t]) for t in numbers), drawer.draw)
+            colours = shot_colours((_seen(grays[t]) for t in numbers), drawer.draw, 0, {})
             height, width = grays[shot.start].shape
             renderer = Renderer(_CODING, (height, width), Box(0, 0, width, height), (1, 1))
             light = None
@@ -88,12 +88,10 @@ def _taken(frames: Iterable[NDArray[np.uint8]], grays: Stored) -> Iterator[Pixel
     size: tuple[int, ...] = ()
     for t, frame in enumerate(frames):
         if frame.dtype != np.uint8 or frame.shape not in ((shape := frame.shape[:2]), (*shape, 3)):
-            found = f"{frame.shape} {frame.dtype}"
-            raise FilmError(f"frame {t} must be (H, W) or (H, W, 3) uint8, not {found}")
+            raise FilmError(f"frame {t} must be (H, W) or (H, W, 3) uint8, not {frame.shape} {frame.dtype}")
         if t and shape != size:
             raise FilmError(f"frame {t} has the size {shape}, unlike the first one, {size}")
-        size = shape
-        gray = frame
+        size, gray = shape, frame
         if frame.ndim == 3:
             gray = color.compose_gray(color.pixels_to_luminance(frame), 8)[..., 0]
         grays[t] = gray
