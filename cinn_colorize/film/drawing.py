@@ -60,18 +60,16 @@ def conditioned(colorizer: BaseColorizer, frame: Frame) -> ConditionedPhoto:
     return colorizer.condition(NetworkInput(lightness_of(L)))
 
 
-def shot_colours(
-    L: Iterable[Frame], draw: Draw, before: int, given: Mapping[int, Floats]
-) -> Iterator[Floats]:
+def shot_colours(L: Iterable[Frame], draw: Draw, prior: int, given: Mapping[int, Floats]) -> Iterator[Floats]:
     """Yield the colours of each frame of a shot, ab (N, 2, 128, 128).
 
     A long shot is averaged in windows, so that its end need not be known; where two of them overlap, the
-    colours of one go over into those of the other. ``before`` is the number of frames in ``L`` that lie
+    colours of one go over into those of the other. ``prior`` is the number of frames in ``L`` that lie
     before those wanted: ``LAP`` where the shot is taken up at the begin of a later window, else 0. ``given``
     are colours of frames, ab (N, 2, s, s) by their number in ``L``, that those of their window follow.
     """
     stream = iter(L)
-    taken = [*islice(stream, before)]  # all frames of a window
+    taken = [*islice(stream, prior)]  # all frames of a window
     fading: list[Floats] = []  # the last of their colours
 
     def noted(frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -83,7 +81,7 @@ def shot_colours(
         ab = draw([taken[t] for t in numbers])
         return np.stack([given.get(start + t, own) for t, own in zip(numbers, ab, strict=True)])
 
-    end = before  # number of frames taken
+    end = prior  # number of frames taken
     while (first := next(stream, None)) is not None:
         del taken[:-LAP]
         lap = len(taken)

@@ -58,16 +58,14 @@ def joined(first: Floats, second: Floats) -> Floats:
     return first + brought(second, first)
 
 
-def motion(
-    here: Floats, there: Floats, to_there: Floats, to_here: Floats, checks: Checks = LENIENT
-) -> Floats:
+def motion(here: Floats, there: Floats, to_there: Floats, to_here: Floats, check: Checks = LENIENT) -> Floats:
     """Return a flow and how surely both frames show its places, 0 to 1, as (s, s, 3).
 
     They do where the place is inside both, the way there and back ends where it began, and L is the same but
     for what changes the whole frame, such as flashes and fades. ``here`` and ``there`` are L of the frames at
     the places of the flow, (s, s).
     """
-    size, (close, of_length, alike, around) = len(to_there), checks
+    size, (close, of_length, alike, around) = len(to_there), check
     x, y = _places(size)
     x, y = x + to_there[..., 0], y + to_there[..., 1]
     back = brought(to_here, to_there)

@@ -102,9 +102,7 @@ class Renderer:
         """Return the luma that gives colours the L* that gray has."""
         index, (height, width) = index_of(self._coding, cb, cr), self._size
         size = self._cells[1] * self._cell[1], self._cells[0] * self._cell[0]
-        A, B, C = (
-            cv2.resize(cv2.LUT(index, table), size)[:height, :width] for table in tables(self._coding)[:3]
-        )
+        A, B, C = (cv2.resize(cv2.LUT(index, one), size)[:height, :width] for one in tables(self._coding)[:3])
         gray = cv2.add(np.maximum(luma, self._coding.luma[0]), B, dtype=cv2.CV_32F)
         depth = cv2.CV_8U if luma.dtype == np.uint8 else cv2.CV_16U
         return np.asarray(cv2.subtract(luma, cv2.divide(A, gray) + C, dtype=depth), luma.dtype)
