@@ -1,15 +1,14 @@
 """Colours of a shot along its motion: drawn in key frames, brought to all others, and averaged.
 
-Key frames j have drawn colours x. With w, the places that two key frames both show, as far as what is brought
-there has their L, and with what the motion between them brings::
+Key frames j have drawn colours x. With w, the places that two key frames both show, and with what the motion
+between them brings::
 
     n[j] = x[j] + w * brought(n[j - 1])        d[j] = 1 + w * brought(d[j - 1])
 
 forwards, and the same backwards as n' and d'. The colours of a key frame are (n + n' - x) / (d + d' - 1),
-the mean of all drawn colours that can be followed to it. With these means as x, the same is done once more,
-which leaves less drift. The colours of a frame between two key frames are n / d of what both bring to it. So
-colours live as long as they can be followed, and because flows from frame to frame are joined first, they are
-interpolated only once from key frame to key frame.
+the mean of all drawn colours that can be followed to it; those of a frame between two key frames are n / d
+of what both bring to it. So colours live as long as they can be followed, and because flows from frame to
+frame are joined first, they are interpolated only once from key frame to key frame.
 
 All samples of a shot share the motion. What is computed forwards lies in a temporary file until the end of
 the shot is known, so that shots of any length take the same memory.
@@ -26,17 +25,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from cinn_colorize.film.motion import (
-    GRID,
-    STRICT,
-    Frame,
-    flow,
-    followed,
-    in_light_of,
-    joined,
-    motion,
-    reduced,
-)
+from cinn_colorize.film.motion import GRID, STRICT, Frame, flow, followed, joined, motion, reduced
 from cinn_colorize.film.waiting import Stored, prefetched
 from cinn_colorize.imaging.color import Floats
 
@@ -49,7 +38,6 @@ _STRANGE, _LITTLE = 3, 0.3  # frames of an interruption, share of places that it
 _NOWHERE = np.full((GRID, GRID, 2), 2 * GRID, np.float32)  # flow out of the frame
 _ASIDE = np.tile(np.array([0, 0, 1], np.float32), (GRID, GRID, 2))  # strange frames take what is around them
 _GIVEN = 100  # weight of an anchor
-_ALIKE = 30  # change of L, of 255, at which what is brought has a weight of 1 / e
 _FAINT = 1e-3  # weight of the colours around places that no key frame shows
 
 
@@ -63,37 +51,30 @@ def colours_along_motion(L: Iterable[Frame], draw: Draw, anchors: Collection[int
         anchors: numbers of frames that are key frames, and count a hundred times as much as others.
     """
     with ExitStack() as stack:
-        files = [stack.enter_context(TemporaryFile()) for _ in range(6)]
-        x, forward, backward = (Stored(file, np.float32) for file in files[:3])
-        back, ahead, between = (Stored(file, np.float16) for file in files[3:])
+        files = [stack.enter_context(TemporaryFile()) for _ in range(5)]
+        drawn, forward, backward = (Stored(file, np.float32) for file in files[:3])
+        ahead, between = (Stored(file, np.float16) for file in files[3:])
         lengths: list[int] = []  # numbers of frames between key frames
         stretches = prefetched(_stretches(L, anchors), _TOGETHER)
         while some := [*islice(stretches, _TOGETHER)]:
             for stretch, ab in zip(some, draw([stretch.key for stretch in some]), strict=True):
                 j, first = len(lengths), sum(lengths)
-                x[j] = _weighted(ab, stretch.L) * np.float32(_GIVEN if stretch.key in anchors else 1)
-                back[j], ahead[j] = stretch.back, stretch.ahead
+                drawn[j] = x = _weighted(ab) * np.float32(_GIVEN if stretch.key in anchors else 1)
+                forward[j] = x + (_carried(forward[j - 1], stretch.back) if j else 0)
+                ahead[j] = stretch.ahead
                 for k, both in enumerate(stretch.between, first):
                     between[k] = both
                 lengths.append(len(stretch.between))
-        keys = range(len(lengths))
-        for again in (False, True):
-            for j in keys:
-                if again:
-                    total = forward[j] + backward[j] - x[j]
-                    total[..., :2] *= x[j][..., 3:] / total[..., 3:]
-                    x[j] = np.concatenate([total[..., :2], x[j][..., 2:]], -1)
-                forward[j] = x[j] + (_alike(x[j], _carried(forward[j - 1], back[j])) if j else 0)
-            for j in reversed(keys):
-                is_last = j == keys[-1]
-                backward[j] = x[j] + (0 if is_last else _alike(x[j], _carried(backward[j + 1], ahead[j + 1])))
+        last = len(lengths) - 1
+        for j in range(last, -1, -1):
+            backward[j] = drawn[j] + (_carried(backward[j + 1], ahead[j + 1]) if j < last else 0)
         done = 0
         for j, length in enumerate(lengths):
             before, after = forward[max(j - 1, 0)], backward[j]
             for k in range(done, done + length):
                 both = between[k]
                 yield _mean(_carried(before, both[..., :3]) + _carried(after, both[..., 3:]))
-            yield _mean(forward[j] + after - x[j])
+            yield _mean(forward[j] + after - drawn[j])
             done += length
 
 
@@ -101,7 +82,6 @@ class _Stretch(NamedTuple):
     """A key frame, and what motion brings to and from the one before it."""
 
     key: int  # its number
-    L: Floats  # at the places of flows
     back: Floats  # motion from it to the key frame before
     ahead: Floats  # motion from the key frame before to it
     between: list[Floats]  # of each frame between them, the motion to both, (128, 128, 6)
@@ -114,15 +94,15 @@ def _stretches(L: Iterable[Frame], anchors: Collection[int]) -> Iterator[_Stretc
         t += 1 + step.strange
         if way is None:
             still = np.zeros((GRID, GRID, 3), np.float32)
-            yield _Stretch(t, step.L, still, still, [])
+            yield _Stretch(t, still, still, [])
             way = _Way(step.L)
             continue
         way.go(step)
         if t in anchors or len(way.steps) >= MOST or way.back[-1][..., 2].mean() < 1 - _NEW:
-            yield _Stretch(t, step.L, *way.end())
+            yield _Stretch(t, *way.end())
             way = _Way(step.L)
     if way and way.steps:
-        yield _Stretch(t, way.steps[-1].L, *way.end())
+        yield _Stretch(t, *way.end())
 
 
 class _Step(NamedTuple):
@@ -187,24 +167,18 @@ class _Way:
         return self.back[-1], motion(self.key, last.L, self.from_key, self.to_key), between[::-1]
 
 
-def _weighted(ab: Floats, L: Floats) -> Floats:
-    """Return ab (N, 2, s, s), L (128, 128) and a weight of 1 as (N, 128, 128, 4)."""
-    wide = [[cv2.resize(plane, (GRID, GRID)) for plane in planes] for planes in ab]
-    return np.stack([np.dstack([*planes, L, np.ones_like(L)]) for planes in wide])
+def _weighted(ab: Floats) -> Floats:
+    """Return ab (N, 2, s, s) and its weight, 1, as (N, 128, 128, 3)."""
+    one = np.ones((GRID, GRID), np.float32)
+    return np.stack(
+        [np.dstack([*(cv2.resize(plane, (GRID, GRID)) for plane in planes), one]) for planes in ab]
+    )
 
 
 def _carried(total: Floats, motion: Floats) -> Floats:
-    """Bring the weighted sums (N, 128, 128, 4) of another frame to this one."""
+    """Bring the weighted sums (N, 128, 128, 3) of another frame to this one."""
     flows = np.asarray(motion, np.float32)  # files keep some in half precision
     return np.stack([followed(of_sample, flows) for of_sample in total])
-
-
-def _alike(here: Floats, total: Floats) -> Floats:
-    """Return what has been brought, with less weight where its mean L is another than here."""
-    L, brought = (one[0, ..., 2] / np.maximum(one[0, ..., 3], np.float32(_FAINT)) for one in (here, total))
-    seen = total[0, ..., 3] > _FAINT
-    change = cv2.blur(np.where(seen, in_light_of(L, brought, seen) - L, 0), (9, 9))
-    return total * np.exp(-((change / np.float32(_ALIKE)) ** 4))[..., None]
 
 
 def _mean(total: Floats) -> Floats:
@@ -213,5 +187,5 @@ def _mean(total: Floats) -> Floats:
     for sample in filled:
         for size in (9, 33, 129):
             sample += np.float32(_FAINT) * cv2.blur(sample, (size, size), borderType=cv2.BORDER_REFLECT)
-    mean = filled[..., :2] / np.maximum(filled[..., 3:], np.float32(1e-9))
+    mean = filled[..., :2] / np.maximum(filled[..., 2:], np.float32(1e-9))
     return np.ascontiguousarray(mean.transpose(0, 3, 1, 2))

@@ -73,7 +73,7 @@ def motion(here: Floats, there: Floats, to_there: Floats, to_here: Floats, check
     lengths = np.square(to_there).sum(-1) + np.square(back).sum(-1)
     seen = apart < (close * size) ** 2 + of_length**2 * lengths
     seen &= (x >= -0.5) & (x <= size - 0.5) & (y >= -0.5) & (y <= size - 0.5)
-    change = in_light_of(here, brought(there, to_there), seen) - here
+    change = _in_light_of(here, brought(there, to_there), seen) - here
     seen &= np.abs(cv2.blur(change, (around, around))) < alike
     return np.dstack([to_there, cv2.blur(seen.astype(np.float32), (around, around))])
 
@@ -95,7 +95,7 @@ def _places(size: int) -> tuple[Floats, Floats]:
     return x, y
 
 
-def in_light_of(here: NDArray[np.floating], there: NDArray[np.floating], seen: NDArray[np.bool_]) -> Floats:
+def _in_light_of(here: Floats, there: Floats, seen: NDArray[np.bool_]) -> Floats:
     """Give L of another frame the mean and the contrast of this one."""
     if not seen.any():
         return there

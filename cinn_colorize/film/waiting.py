@@ -25,8 +25,7 @@ class Stored:
 
     def __setitem__(self, number: int, array: NDArray[Any]) -> None:
         self._shape = array.shape
-        if number not in self._places:
-            self._places[number] = self._free.pop() if self._free else len(self._places)
+        self._places[number] = self._free.pop() if self._free else len(self._places)
         self._file.seek(self._size * self._places[number])
         self._file.write(np.ascontiguousarray(array, self._dtype).data)
 

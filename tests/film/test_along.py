@@ -125,16 +125,6 @@ def test_an_anchor_is_a_key_frame_that_the_others_follow():
     assert np.median(np.abs(ab[:, 0, 0] - 30)) < 1
 
 
-def test_colours_do_not_stay_where_light_turns_dark_too_slowly_to_be_seen():
-    L = [view(texture(), 0).copy() for _ in range(65)]
-    for t, frame in enumerate(L):
-        frame[64:192, 64:192] = 230 - 2 * t
-    ab, keys = along(L, lambda t: plain((40, 0) if t < 32 else (-40, 0)))
-    drawn = 40 * np.mean([1 if t < 32 else -1 for t in keys])
-    assert np.abs(np.median(ab[-1][0, 0, :, :20]) - drawn) < 2
-    assert np.median(ab[-1][0, 0, 56:72, 56:72]) < drawn - 20
-
-
 def test_given_colours_are_found_wherever_a_shot_is_taken_up(monkeypatch):
     monkeypatch.setattr(drawing_of_shots, "WINDOW", 16)
     monkeypatch.setattr(drawing_of_shots, "LAP", 4)
