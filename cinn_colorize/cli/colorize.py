@@ -220,7 +220,9 @@ def colorize(
         if not inputs and not (many.shard and general.quiet):  # a share may well have nothing to do
             say(f"share {many.shard} has no photos" if many.shard else "the list names no photos")
         if many.dry_run:
-            report_dry_run(batch, general, not_taken)
+            from cinn_colorize.batch.dry_run import dry_run
+
+            report_dry_run(dry_run(batch), batch, general, not_taken)
         else:
             report(batch, out.as_json, general, not_taken, has_bar=request.is_hinted)
 

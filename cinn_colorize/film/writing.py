@@ -164,12 +164,12 @@ class FilmWriter:
 
 
 def read_recipe(path: Path) -> dict[str, str]:
-    """Return the recipe of a film; empty if it has none."""
-    with FilmReader(path).opened() as container:
-        try:
+    """Return the recipe of a film; empty if it has none, or cannot be read."""
+    try:
+        with FilmReader(path).opened() as container:
             found = json.loads(_comment(container, is_ours=True) or "{}")
-        except ValueError:
-            return {}
+    except (FilmError, ValueError):
+        return {}
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 

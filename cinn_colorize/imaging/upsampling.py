@@ -43,7 +43,7 @@ class Upsampler:
         if method == "jbu":
             fine = _area_mean(guide, GUIDE_SCALE * height, GUIDE_SCALE * width)
             filtered = joint_bilateral(self._planes, self._guide, fine)
-            self._planes = np.concatenate(coefficients(fine[None], filtered, _box, _EPS))
+            self._planes = np.concatenate(coefficients(fine[None], filtered, box, _EPS))
 
     def rows(self, y0: int, y1: int, L: Floats) -> Floats:
         """Return ab (2, y1 - y0, W) of rows ``y0`` to ``y1`` (exclusive), whose L* is ``L`` (y1 - y0, W)."""
@@ -155,7 +155,7 @@ def _cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
 
 
-def _box(planes: Floats) -> Floats:
+def box(planes: Floats) -> Floats:
     """Return means over windows of ``planes`` (C, h, w), edges repeated; the shape stays."""
     size = (2 * _RADIUS + 1,) * 2
     return np.stack([cv2.blur(plane, size, borderType=cv2.BORDER_REPLICATE) for plane in planes])
