@@ -53,7 +53,7 @@ def test_every_control_has_a_name_and_every_text_a_contrast(new_tab, photos, sch
         assert controls, role
         for control in controls:
             assert re.match(r'- \w+ "[^"]+"', control.aria_snapshot()), control
-    for selector in ("body", "#caption", "button.main", "#tools label:has(:checked)", "fieldset p", "#more"):
+    for selector in ("body", "#status", "button.main", "#tools label:has(:checked)", "fieldset p", "#more"):
         assert contrast(tab, selector) >= 4.5, selector
 
 
