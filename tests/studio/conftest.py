@@ -196,9 +196,18 @@ class Tab:
         classes = "tiles => tiles.map((tile) => tile.classList.contains('is-saved'))"
         return self.page.eval_on_selector_all("#tiles li", classes)
 
+    def there(self, selector, number, seconds=180):
+        """Wait until a number of elements are there, visible or not."""
+        def all_are():
+            self.page.wait_for_timeout(100)
+            return self.page.eval_on_selector_all(selector, "elements => elements.length") == number
+
+        wait_for(all_are, seconds)
+
     def coloured(self):
-        """Wait until all photos of the wall are in colour, and nothing more is to come."""
-        self.page.wait_for_function("document.querySelectorAll('#tiles li:not(.in-colour)').length === 0")
+        """Wait until all photos of the wall are in colour."""
+        self.page.locator("#tiles li").first.wait_for(state="attached")
+        self.there("#tiles li:not(.in-colour)", 0)
 
     def tool(self, name):
         self.page.locator("#tools label", has_text=name).click()

@@ -116,13 +116,18 @@ function stored(work) {
   }
 }
 
+/** The text that is stored of the work on a photo: nothing of files, and nothing at all where nothing is chosen. */
+function textOf(work) {
+  const { reference: _, strength: __, ...settings } = work.settings, none = untouched();
+  const text = (more) => JSON.stringify({ ...none, ...work, settings, mask: null, past: [], future: [], ...more });
+  const { typical, size, inside, first } = none; // which are not chosen
+  return text({ typical, size, inside, first }) === JSON.stringify(none) ? "" : text();
+}
+
 export function remember(entry) {
   if (!entry.key && !entry.id) return;
-  const { mask: _, past: __, future: ___, ...work } = entry.work;
-  const { typical, size, ...chosen } = work, { typical: ____, size: _____, mask, past, future, ...none } = untouched();
-  const settings = ({ reference, strength, ...others }) => others; // a reference is a file, which is not stored
-  const text = JSON.stringify(chosen) === JSON.stringify(none) ? "" : JSON.stringify({ ...work, settings: settings(work.settings) });
-  if (text === (entry.stored ?? "")) return;
+  const text = textOf(entry.work);
+  if (text === entry.stored) return;
   entry.stored = text;
   stored(() => (text ? storeOf(entry).setItem(placeOf(entry), text) : storeOf(entry).removeItem(placeOf(entry))));
 }
