@@ -95,9 +95,7 @@ class Library(Shelf):
         return [
             {
                 "id": item.id,
-                "key": sha256(os.fsencode(item.path.absolute())).hexdigest()[
-                    :32
-                ],  # under which a page may remember it
+                "key": sha256(os.fsencode(item.path.absolute())).hexdigest(),  # by which a page remembers it
                 "name": item.name,
                 "done": item.path.with_suffix("") in done,
             }

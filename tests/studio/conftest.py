@@ -176,7 +176,7 @@ class Tab:
         self.page.locator("#wall").wait_for()
 
     def is_open(self, name):
-        self.page.locator(f"#name:has-text('{name}')").wait_for(state="attached")
+        self.page.locator(f"#name:has-text('{name}')").wait_for()
 
     def first(self):
         self.settle()
@@ -198,6 +198,7 @@ class Tab:
 
     def there(self, selector, number, seconds=180):
         """Wait until a number of elements are there, visible or not."""
+
         def all_are():
             self.page.wait_for_timeout(100)
             return self.page.eval_on_selector_all(selector, "elements => elements.length") == number

@@ -1,5 +1,6 @@
-"""The wall of all photos in the studio, and albums: one mood for all, favourites, all saved; in a real browser."""
+"""The wall of photos in the studio, and albums: one mood for all, favourites, all saved; in a browser."""
 
+import io
 import re
 import shutil
 
@@ -11,10 +12,10 @@ from PIL import Image
 
 @pytest.fixture
 def small(tmp_path):
-    """A folder of six small photos."""
+    """A folder of four small photos."""
     (tmp_path / "album").mkdir()
     with Image.open(EXAMPLES / "coffee.png") as photo:
-        for k in range(6):
+        for k in range(4):
             piece = photo.convert("L").crop((60 * k, 20, 60 * k + 240, 200))
             piece.save(tmp_path / "album" / f"{k}.png")
     return tmp_path / "album"
@@ -22,7 +23,7 @@ def small(tmp_path):
 
 @pytest.fixture
 def serve(narrow_weights):
-    """A function that starts a studio in a folder, for some photos there; it returns the process and its URL."""
+    """A function that starts a studio in a folder, for photos there; it returns the process and its URL."""
     running = []
 
     def begin(folder, *photos, port="0"):
@@ -41,9 +42,11 @@ def test_a_wall_has_the_pictures_of_the_command_line(tab, photos, narrow_weights
     shown = [tab.pixels(f".open[title$='{name}'] .colour") for name in ("astronaut.png", "coffee.png")]
     process(photos / "given", "astronaut.png", "coffee.png", "-o", tmp_path, "--weights", narrow_weights)
     for pixels, path in zip(shown, sorted(tmp_path.glob("*.png")), strict=True):
-        typical = np.asarray(Image.open(path).convert("RGB"), float)
+        file = io.BytesIO()
+        Image.open(path).convert("RGB").save(file, "JPEG", quality=90)  # as pages get it
+        typical = np.asarray(Image.open(file), float)
         assert typical.std(2).max() > 10
-        assert np.abs(pixels - typical).mean() < 3
+        assert np.abs(pixels - typical).mean() < 0.5
     seeds = [path.stem[-3:] for path in sorted(tmp_path.glob("*.png"))]
     for name, seed in zip(("astronaut", "coffee"), seeds, strict=True):
         tab.page.locator(f"#wall .open[title*='{name}']").click()
@@ -122,38 +125,36 @@ def test_one_mood_for_all_is_saved_once_and_survives(serve, new_tab, small):
     assert tab.page.input_value("#saturation") == "1.5"
     tab.back()
     tab.page.click("#all")
-    tab.page.locator("#status:has-text('6 saved')").wait_for()
-    made = [f"{k}_00{5 if k == 3 else 3}.png" for k in range(6)]
+    tab.page.locator("#status:has-text('4 saved')").wait_for()
+    made = [f"{k}_00{5 if k == 3 else 3}.png" for k in range(4)]
     assert [name for name in names(small) if "_" in name] == made
     server.kill()
     server.communicate()
     serve(small, ".", port=url[1])
     tab.page.reload()
     tab.page.locator("#wall").wait_for()
-    assert tab.saved() == [True] * 6
+    assert tab.saved() == [True] * 4
     tab.page.click("#all")
     tab.page.locator("#status:has-text('0 saved')").wait_for()
-    assert len(names(small)) == 12
+    assert len(names(small)) == 8
 
 
-def test_all_are_saved_though_the_studio_is_killed_meanwhile(
-    serve, new_tab, small, narrow_weights, tmp_path
-):
+def test_all_are_saved_though_the_studio_is_killed_meanwhile(serve, new_tab, small, narrow_weights, tmp_path):
     """No picture is saved twice, and all have the bytes that they would have had."""
     server, url = serve(small, ".")
     tab = new_tab(url[0])
     tab.coloured()
     tab.page.click("#all")
-    wait_for(lambda: tab.page.wait_for_timeout(20) or len(names(small)) >= 8)
+    wait_for(lambda: tab.page.wait_for_timeout(20) or len(names(small)) >= 5)
     server.kill()
     server.communicate()
-    assert len(names(small)) < 12
+    assert len(names(small)) < 8
     tab.page.locator("#error:has-text('start it again')").wait_for()
     serve(small, ".", port=url[1])
     tab.page.reload()
-    tab.there(".is-saved", 6)
+    tab.there(".is-saved", 4)
     found = [name for name in names(small) if "_" in name]
-    assert [name[0] for name in found] == [*"012345"]
+    assert [name[0] for name in found] == [*"0123"]
     for seed in {name[2:5] for name in found}:
         own = [name for name in found if name[2:5] == seed]
         options = ["--seed", int(seed), "--engine", "torch", "--weights", narrow_weights]
@@ -166,25 +167,28 @@ def test_what_is_stopped_goes_on_where_it_was(serve, new_tab, small):
     _, url = serve(small, ".")
     tab = new_tab(url[0])
     tab.page.click("#all")
-    wait_for(lambda: tab.page.wait_for_timeout(20) or len(names(small)) >= 8)
+    wait_for(lambda: tab.page.wait_for_timeout(20) or len(names(small)) >= 5)
     tab.page.click("#stop")
     tab.page.locator("#all").wait_for()
-    assert len(names(small)) < 12
+    assert len(names(small)) < 8
     tab.page.click("#all")
-    tab.there(".is-saved", 6)
-    assert len(names(small)) == 12
+    tab.there(".is-saved", 4)
+    assert len(names(small)) == 8
 
 
 def test_many_photos_that_are_opened_while_the_network_loads_are_all_there(serve, new_tab, small, tmp_path):
     many = []
     for k in range(54):
         many.append(tmp_path / f"{k}.jpg")
-        with Image.open(small / f"{k % 6}.png") as photo:
+        with Image.open(small / f"{k % 4}.png") as photo:
             photo.resize((64 + k, 48)).save(many[-1])
     shutil.copy(small / "0.png", tmp_path)
     _, url = serve(tmp_path, "0.png")
     tab = new_tab(url[0])
     tab.page.set_input_files("#file", many)
     tab.there("#tiles li", 55)
-    tab.there(".in-colour", 55, 300)
+    tab.there("#tiles li:first-child.in-colour", 1)
+    last = tab.page.locator("#tiles li").last  # what is on screen comes first
+    last.scroll_into_view_if_needed()
+    tab.there("#tiles li:last-child.in-colour", 1)
     assert tab.page.eval_on_selector_all(".problem:not(:empty)", "all => all.length") == 0

@@ -635,7 +635,7 @@ async function add(files) {
     else if (here) back();
     else wall.develop();
   } catch (error) {
-    if (here !== added[0] && added.length === 1) album.photos.splice(album.photos.indexOf(added[0]), 1);
+    if (here !== added[0] && added.length === 1) album.photos.splice(album.photos.indexOf(added[0]), 1), rememberSent();
     wall.update();
     if (!here) show(album.photos.length ? "wall" : "drop");
     throw error;

@@ -20,8 +20,8 @@ const isWanted = (entry) => ({ all: true, unsaved: !isSaved(entry), favourites: 
 const listed = () => album.photos.filter((entry) => !entry.tile.hidden);
 const picked = () => album.photos.filter((entry) => entry.isPicked);
 
-/** The photos that an action is for: those selected, or all. */
-export const meant = () => (picked().length ? picked() : album.photos);
+/** The photos that an action is for: those selected, or all others. */
+export const meant = (all = album.photos) => (picked().length ? picked() : all);
 
 // --- tiles --------------------------------------------------------------------------------------------------
 
@@ -91,8 +91,8 @@ export function update() {
   if (tiles.some((tile, i) => tile !== $("#tiles").children[i]) || tiles.length !== $("#tiles").children.length) $("#tiles").replaceChildren(...tiles);
   const counts = [photos.length, photos.filter((entry) => !isSaved(entry)).length, photos.filter(({ work }) => work.isFavourite).length];
   document.querySelectorAll("#filter output").forEach((output, i) => (output.textContent = counts[i]));
-  const number = picked().length, whom = number ? `${number} selected` : "all";
-  $("#all").textContent = `Save ${whom}`;
+  const number = picked().length, shown = $("#filter :checked").value === "all" ? "all" : "these";
+  $("#all").textContent = `Save ${number ? `${number} selected` : shown}`;
   $("#deselect").hidden = !number;
   $("#tiles").classList.toggle("picking", number > 0);
   $("#star").ariaPressed = Boolean(album.here?.work.isFavourite);
@@ -104,6 +104,7 @@ export function update() {
 export function filter() {
   for (const entry of album.photos) entry.tile.hidden = !isWanted(entry);
   $("#none").hidden = listed().length > 0;
+  update();
   if (current?.tile.hidden && listed().length) lead(listed()[0]);
 }
 
@@ -163,21 +164,28 @@ export async function develop() {
   isDeveloping = true;
   for (let [step, entry] = next(); entry && !isSaving; [step, entry] = next()) {
     await idle();
-    await trying(entry, () => step(entry));
+    try {
+      await answered(entry, () => step(entry));
+    } catch (error) {
+      if (error.name !== "AbortError") (entry.failed = error.message), update();
+    }
   }
   isDeveloping = false;
 }
 
-/** Do something for a photo, again if the studio does not answer; return whether it has been done. */
-async function trying(entry, work) {
-  try {
-    if (!entry.id) await renew(entry), rememberSent();
-    await work();
-    return true;
-  } catch (error) {
-    if (error.silent) say(error), await pause(), ($("#error").hidden = true);
-    else if (error.name !== "AbortError") (entry.failed = error.message), update();
-    return false;
+/** Do something for a photo, and again until the studio answers, unless that is stopped. */
+async function answered(entry, work, isOver = () => false) {
+  for (let isLate = false; ; isLate = true) {
+    try {
+      if (!entry.id) await renew(entry), rememberSent();
+      await work();
+      if (isLate) $("#error").hidden = true;
+      return;
+    } catch (error) {
+      if (!error.silent || isOver()) throw error;
+      say(error);
+      await pause();
+    }
   }
 }
 
@@ -201,19 +209,24 @@ export async function saveAll(entries) {
   [isSaving, isStopped] = [true, false];
   ofTab("saving", entries.map(({ key, id }) => key ?? id));
   [$("#progress").max, $("#progress").hidden, $("#stop").hidden, $("#all").hidden] = [entries.length, false, false, true];
-  let number = 0;
+  let number = 0, problem = null;
   for (const [i, entry] of entries.entries()) {
     $("#progress").value = i;
-    $("#status").textContent = `saving ${i + 1} of ${entries.length}`;
-    while (!isStopped && !entry.failed && !isSaved(entry)) {
-      await idle();
-      if (await trying(entry, () => saveOne(entry))) number++;
-    }
     if (isStopped) break;
+    if (entry.failed || isSaved(entry)) continue;
+    $("#status").textContent = `saving ${i + 1} of ${entries.length}`;
+    await idle();
+    try {
+      await answered(entry, () => saveOne(entry), () => isStopped);
+      number++;
+    } catch (error) {
+      problem = error;
+    }
   }
   [$("#progress").hidden, $("#stop").hidden, $("#all").hidden, isSaving] = [true, true, false, false];
   ofTab("saving", []);
   const left = entries.filter((entry) => !isSaved(entry)).length;
+  if (problem) say(problem);
   $("#status").textContent = `${number} saved${left ? `, ${left} not` : ""}`;
   update();
   $("#all").focus({ preventScroll: true });
@@ -237,7 +250,7 @@ export function begin(open) {
     update();
     focus(current);
   };
-  $("#all").onclick = () => attempt(() => void saveAll(meant()));
+  $("#all").onclick = () => attempt(() => void saveAll(meant(listed())));
   $("#stop").onclick = () => (isStopped = true);
   update();
   const keys = ofTab("saving") ?? [], left = album.photos.filter(({ key, id }) => keys.includes(key ?? id));
