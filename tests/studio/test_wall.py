@@ -80,8 +80,12 @@ def test_a_photo_opens_by_key_and_three_ways_lead_back(tab):
 
 
 def test_save_is_in_sight_and_space_shows_the_gray_photo(new_tab):
-    tab = new_tab(viewport={"width": 1280, "height": 800})
+    tab = new_tab(viewport={"width": 1280, "height": 400})
+    tab.coloured()
+    tab.page.evaluate("scrollTo(0, 1e4)")
     tab.enter("coffee")
+    assert tab.page.evaluate("scrollY") == 0
+    tab.page.set_viewport_size({"width": 1280, "height": 800})
     box = tab.page.locator("#save").bounding_box()
     assert box["y"] + box["height"] <= 800
     shown = "getComputedStyle(document.querySelector('#before')).clipPath"

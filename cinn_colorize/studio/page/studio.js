@@ -98,6 +98,7 @@ async function open(entry, isNew = true) {
   [group, mask, spread] = [null, null, null];
   spot = { x: photo.width >> 1, y: photo.height >> 1 };
   show("view");
+  scrollTo(0, 0);
   if (isNew && !wasOpen) history.pushState({ photo: placeOf(entry), isBelow: true }, ""); // the wall, in the history
   else history.replaceState({ ...history.state, photo: placeOf(entry) }, "");
   $("#name").textContent = `${photo.name.split(/[\\/]/).pop()} · ${album.photos.indexOf(entry) + 1} of ${album.photos.length}`;
