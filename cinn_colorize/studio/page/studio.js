@@ -713,6 +713,7 @@ document.addEventListener("keydown", (event) => {
   if ("12345678".includes(key)) attempt(() => choose(first + Number(key) - 1));
   else if (key === "s") attempt(save);
   else if (key === "f") wall.favour(here);
+  else if (key === "escape" && tool() !== "look" && !event.target.closest("#tools")) $("#tools :checked").focus();
   else if (key === "escape" && album.photos.length > 1) back();
   else if (key === "delete" && hints.some((hint) => hint.group === group)) removeHints((hint) => hint.group === group), focusHint();
   else if (key === " " && !event.target.closest("button, input:not([type=range]), summary")) event.preventDefault(), event.repeat || toggle();
