@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,26 +14,24 @@ from cinn_colorize.batch.inputs import Input
 from cinn_colorize.batch.plan import Failure, Finished, State, Task
 from cinn_colorize.batch.result_files import ExistingResults, check_names, make_folder
 from cinn_colorize.batch.run import Batch
-from cinn_colorize.errors import OutputError, PhotoError
+from cinn_colorize.errors import OutputError, PhotoError, printable_name
 from cinn_colorize.files.atomic import TemporaryFolder
-from cinn_colorize.files.messages import printable_name
 
 _MOST = 4  # samples of a photo that are drawn to measure, if all are kept
 
 
-@dataclass(frozen=True)
+@dataclass
 class DryRun:
     """What a batch would do."""
 
-    outputs: list[Path]  # that it would write, if their names are known: which samples are picked is not
-    files: int  # that it would write
-    photos: int  # of which they are made
-    right: int  # files that exist and are as wanted
-    problems: list[str]  # lines for photos that would fail
-    seconds: float  # without the start
-    size: float  # of the files, in bytes
-    free: int  # bytes on the disk of the output folder
-    measured: str  # the photos that the estimate is based on; empty if there is nothing to do
+    outputs: list[Path] = field(default_factory=list)  # to write, if known: which samples are picked is not
+    files: int = 0  # that it would write
+    originals: int = 0  # photos or films of which they are made
+    right: int = 0  # files that exist and are as wanted
+    problems: list[str] = field(default_factory=list)  # lines for photos or films that would fail
+    seconds: float = 0.0  # without the start
+    size: float = 0.0  # of the files, in bytes
+    measured: list[str] = field(default_factory=list)  # what the estimate is based on
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,17 +79,15 @@ def dry_run(batch: Batch) -> DryRun:
     photos = [p for p in photos if not any(output.parent in refused for output in p.task.unlisted)]
     problems += refused.values()
     measures = _measures(job, photos, problems) if photos else []
-    place = next(path for path in (plan.folder, *plan.folder.parents) if path.is_dir())
     return DryRun(
         outputs=[output for photo in photos for output in photo.outputs],
         files=sum(photo.files for photo in photos),
-        photos=len(photos),
+        originals=len(photos),
         right=right,
         problems=problems,
         seconds=sum(photo.files * _seconds(photo, measures) for photo in photos) / batch.workers,
         size=sum(photo.files * photo.bytes * _ratio(photo, measures) for photo in photos),
-        free=shutil.disk_usage(place).free,
-        measured="; ".join(map(str, measures)),
+        measured=[*map(str, measures)],
     )
 
 
@@ -113,7 +108,7 @@ def _photo(task: Task, job: Job) -> _Photo:
     if files:
         check_names(outputs or task.unlisted)
         for number in range(photo.page + 1, photo.page + photo.together):
-            plan.framed(plan.page(photo, number), is_sought=False)
+            plan.page(photo, number, is_sought=False)
     right = min(kept, len(states.right)) + (states.sheet is State.RIGHT)
     return _Photo(task, outputs, files, right, photo.width * photo.height, photo.picture_bytes)
 

@@ -12,29 +12,38 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, partial
 from itertools import chain, pairwise
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import cv2
 
 from cinn_colorize import __version__
+from cinn_colorize.batch.dry_run import DryRun
 from cinn_colorize.batch.plan import Event, Failure, Finished, Result, SamplesPlan, State
 from cinn_colorize.batch.result_files import check_names, make_folder
 from cinn_colorize.batch.workers import Sender, prepare, usable_cores
 from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.engines.choice import ModelSpec
-from cinn_colorize.errors import CinnError, FilmError, OriginalError, WeightsError, WorkerError
-from cinn_colorize.files.atomic import original_at, sha256, writing
+from cinn_colorize.errors import (
+    CinnError,
+    FilmError,
+    OriginalError,
+    WeightsError,
+    WorkerError,
+    counted,
+    printable_name,
+)
+from cinn_colorize.files.atomic import TemporaryFolder, original_at, sha256, writing
 from cinn_colorize.files.formats import SUFFIXES, is_film, own_suffix
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.files.processes import CONTEXT, end_with_parent
 from cinn_colorize.files.signals import blocked_in_children
 from cinn_colorize.film.encoding import FORMATS, Target
 from cinn_colorize.film.reading import FilmReader
 from cinn_colorize.film.shots import Shot, read_shots, write_shots
-from cinn_colorize.film.story import SURVEYED, Part, colorize_part, sheet_row, survey, typical
+from cinn_colorize.film.story import SURVEYED, Part, colorize_part, hints_at, sheet_row, survey, typical
 from cinn_colorize.film.writing import FilmWriter, read_recipe
 from cinn_colorize.imaging.options import FilmEncoding
 from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet
@@ -45,6 +54,7 @@ from cinn_colorize.request import FilmRequest
 log = logging.getLogger(__name__)
 
 _ROWS = 100  # of a contact sheet
+_TRIED = 41  # frames of a film, to know how long it takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +85,7 @@ class _Planned:
     target: Target  # how its versions are encoded
     outputs: Mapping[int, Path]  # where these go, by their seeds
     recipe: Mapping[str, str]  # what the recipes of all of them say
+    shots: Sequence[Shot]  # as a table tells them; empty for those that are found
     states: Mapping[int, State] = field(default_factory=dict)  # empty as long as their seed is not chosen
 
 
@@ -87,13 +98,14 @@ class Films:
         self.inputs, self.plan, self._spec = list(dict.fromkeys(paths)), plan, spec
         self.files, self.first = plan.method.kept, printable_name(paths[0])
         self.frames = 0  # of the films that are begun
-        self._steps = _Steps(spec, workers or usable_cores())
+        self.workers = workers or usable_cores()
+        self._steps = _Steps(spec, self.workers)
         self._owners: dict[Path, Path] = {}
 
     @property
     def done(self) -> float:
         """Number of frames done."""
-        return self._steps.done
+        return float(self._steps.count.value)
 
     def run(self) -> Generator[Event, None, None]:
         """Colorize all films; yield each result as soon as it is written, and the end of each film."""
@@ -116,43 +128,70 @@ class Films:
         finally:
             self._steps.end()
 
-    def dry_run(self) -> Iterator[_Planned | Failure]:
-        """Yield what is to be done for each film, and do nothing."""
-        for path in self.inputs:
+    def dry_run(self) -> DryRun:
+        """Find out what a call would do; nothing is written but temporary files."""
+        found = DryRun()
+        with TemporaryFolder() as folder:
             try:
-                yield self._planned(path)
-            except CinnError as error:
-                yield Failure.of(path, error)
+                for path in self.inputs:
+                    try:
+                        self._estimate(self._planned(path), folder, found)
+                    except CinnError as error:
+                        found.problems.append(str(error))
+            finally:
+                self._steps.end()
+        return found
+
+    def _estimate(self, planned: _Planned, folder: str, found: DryRun) -> None:
+        """Colorize frames from the middle of a film, and take the others to be like them."""
+        film, request, states = planned.film, self.plan.request, planned.states
+        found.outputs += (outputs := [planned.outputs[k] for k in states if states[k] is State.MISSING])
+        found.right += sum(state is State.RIGHT for state in states.values())
+        numbers, versions = film.between(request.start, request.end), len(outputs) if states else self.files
+        if not versions:
+            return
+        some = numbers[max(0, (len(numbers) - _TRIED) // 2) :][:_TRIED]
+        for tried in (some[:1], some):  # what only the first frame takes is no part of the rate
+            place = Path(mkdtemp(dir=folder))
+            writers = {k: FilmWriter(place / str(k), film, planned.target, {}) for k in range(versions)}
+            begun, shots = time.perf_counter(), [Shot(tried[0], tried[-1] + 1)]
+            self._colorize(film, survey(film, shots=shots), writers, range(versions))
+            seconds = time.perf_counter() - begun
+        share = len(numbers) / len(some)
+        found.seconds += share * seconds / (1 - SURVEYED) / self.workers
+        found.size += share * sum(path.stat().st_size for path in place.glob("*/*.segment"))
+        found.files, found.originals = found.files + versions, found.originals + 1
+        found.measured.append(f"{len(some)} of the {counted(len(numbers), 'frame')} of {film.name}")
 
     def _planned(self, path: Path) -> _Planned:
         film, plan = _opened(path), self.plan
         target = Target.of(film, **vars(plan.encoding))
         outputs, recipe = self._outputs(film, target), plan.recipe(self._spec, path)
-        planned = _Planned(film, target, outputs, recipe)
+        planned = _Planned(film, target, outputs, recipe, self._shots(film))
         if not plan.picks:
             return replace(planned, states=self._states(planned, plan.seeds))
         kept = {}
         for seed in plan.seeds:
-            found = _recipe_at(outputs[seed])
+            found = read_recipe(outputs[seed])
             if found.get("picked") == plan.picked and not differences(found, _of_seed(recipe, seed)):
                 kept[seed] = State.RIGHT
         return replace(planned, states=kept) if len(kept) == plan.method.kept else planned
 
     def _results(self, path: Path) -> Iterator[Result]:
-        begun, planned, plan = time.perf_counter(), self._planned(path), self.plan
-        film, outputs, recipe, state = planned.film, planned.outputs, planned.recipe, path.stat()
+        planned, plan, state = self._planned(path), self.plan, path.stat()
+        film, outputs, recipe = planned.film, planned.outputs, planned.recipe
+        about = {"size": state.st_size, "mtime": state.st_mtime, "temperature": plan.method.temperature}
 
-        def result(seed: int, *, existed: bool) -> Result:
-            ms = round(1000 * (time.perf_counter() - begun))
-            about = state.st_size, state.st_mtime, ms, seed, plan.method.temperature
-            return Result(path, outputs[seed], *about, existed=existed)
+        def result(seed: int, **more: bool) -> Result:
+            return Result(input=path, output=outputs[seed], seed=seed, **about, **more)  # type: ignore[arg-type]
 
         states, parts, seeds = planned.states, list[Part](), list(plan.seeds)
         if not states or State.MISSING in states.values():
             make_folder(outputs[plan.method.seed].parent, plan.folder)
-            parts, seeds = self._surveyed(film, outputs[plan.method.seed], recipe)
+            parts, seeds = self._surveyed(film, outputs[plan.method.seed], recipe, planned.shots)
             states = states or self._states(planned, seeds)
-        yield from (result(seed, existed=True) for seed in states if states[seed] is State.RIGHT)
+        right = [seed for seed in states if states[seed] is State.RIGHT]
+        yield from (result(seed, existed=True) for seed in right)
         missing = [seed for seed in states if states[seed] is State.MISSING]
         if not missing:
             return
@@ -161,14 +200,12 @@ class Films:
             seeds.index(seed): FilmWriter(outputs[seed], film, planned.target, _of_seed(recipe, seed))
             for seed in missing
         }
-        for writer in writers.values():
-            writer.prepare()
         self._colorize(film, parts, writers, seeds)
         segments = [segment for part in parts for segment in part.segments]
         is_part = (plan.request.start, plan.request.end) != (None, None)
         for k, writer in writers.items():
             self._steps.result_of(self._steps.begin(writer.join, segments, is_part))
-            yield result(seeds[k], existed=False)
+            yield result(seeds[k])
         _record(outputs[plan.method.seed]).unlink(missing_ok=True)
 
     def _told(self, path: Path) -> Iterator[Result]:
@@ -204,6 +241,18 @@ class Films:
                 raise FilmError(f"{film.name}: {problem}; colorize it in a call with another -o")
         return outputs
 
+    def _shots(self, film: FilmReader) -> list[Shot]:
+        """Read the table of shots, if there is one; an error if it does not fit the film."""
+        if not (table := self.plan.request.shots):
+            return []
+        shots, name = read_shots(table, MODELS[self._spec.model].levels), printable_name(table)
+        if shots[-1].end != len(film.times):
+            raise FilmError(f"{name}: ends with frame {shots[-1].end}, but {film.name} has {len(film.times)}")
+        hints = [hint for shot in shots for hint in hints_at(film, shot.hints)]
+        if hints and self.plan.method.rendering.white_balance:
+            raise FilmError(f"{name}: hints exclude white balance; leave it out")
+        return shots
+
     def _states(self, planned: _Planned, seeds: Iterable[int]) -> dict[int, State]:
         """Return which versions are there; see :meth:`SamplesPlan.leave`."""
         states = {}
@@ -213,10 +262,10 @@ class Films:
             if not self.plan.keeps(output):
                 if original := original_at(output):
                     problem = f"its result {printable_name(output)} would replace {printable_name(original)}"
-                    advice = "choose another --output-dir"
-                    raise OriginalError(f"{planned.film.name}: {problem}, one of the files given; {advice}")
+                    advice = "one of the files given; choose another --output-dir"
+                    raise OriginalError(f"{planned.film.name}: {problem}, {advice}")
                 continue
-            found = _recipe_at(output)
+            found = read_recipe(output)
             different = differences(found, _of_seed(planned.recipe, seed)) if found else {}
             states[seed] = State.RIGHT
             if not found or different:
@@ -225,41 +274,33 @@ class Films:
         return states
 
     def _surveyed(
-        self, film: FilmReader, output: Path, recipe: Mapping[str, str]
+        self, film: FilmReader, output: Path, recipe: Mapping[str, str], shots: Sequence[Shot] = ()
     ) -> tuple[list[Part], list[int]]:
         """Return the shots of a film and the seeds of its versions, as a call that was stopped found them."""
-        request, method = self.plan.request, self.plan.method
-        claimed = film.facts.frames or round(film.facts.seconds * film.facts.rate)
-        self.frames += claimed
-        shots = read_shots(request.shots, MODELS[self._spec.model].levels) if request.shots else []
-        if request.shots and shots[-1].end != len(film.times):
-            ends = f"{printable_name(request.shots)}: ends with frame {shots[-1].end}"
-            raise FilmError(f"{ends}, but {film.name} has {len(film.times)}")
-        if any(shot.hints for shot in shots):
-            table = printable_name(request.shots or "")
-            raise FilmError(f"{table}: films do not follow hints; empty the columns frame and hints")
+        request = self.plan.request
+        self.frames += len(film.between(request.start, request.end))
         key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
         try:
             found = json.loads(_record(output).read_text())[key]
             shots, seeds = shots or [Shot(*ends) for ends in pairwise(found["cuts"])], found["seeds"]
             parts = survey(film, request.start, request.end, shots, self._steps.add)
         except (OSError, ValueError, LookupError):
-            parts = self._steps.result_of(
-                self._steps.begin(survey, film, request.start, request.end, shots, own=["count"])
-            )
+            begun = self._steps.begin(survey, film, request.start, request.end, shots, own=["count"])
+            parts = self._steps.result_of(begun)
             seeds = list(self.plan.seeds)
             if self.plan.picks:
-                chosen = self._steps.begin(typical, film, parts, method, own=["colorizer"])
-                seeds = self._steps.result_of(chosen)
+                begun = self._steps.begin(typical, film, parts, self.plan.method, own=["colorizer"])
+                seeds = self._steps.result_of(begun)
             cuts = [*(part.shot.start for part in parts), parts[-1].shot.end]
             with writing(_record(output)) as file:
                 file.write(json.dumps({key: {"seeds": seeds, "cuts": cuts}}).encode())
-        self.frames += sum(len(part.times) for part in parts) - claimed
         return parts, seeds
 
     def _colorize(
         self, film: FilmReader, parts: Sequence[Part], writers: Mapping[int, FilmWriter], seeds: Sequence[int]
     ) -> None:
+        for writer in writers.values():
+            writer.prepare()
         own, given = ["colorizer", "count"], (writers, seeds, self.plan.method)
         begun = [self._steps.begin(colorize_part, film, part, *given, own=own) for part in parts]
         try:
@@ -289,36 +330,21 @@ def _of_seed(recipe: Mapping[str, str], seed: int) -> dict[str, str]:
     return {**recipe, "seed": str(seed)}
 
 
-def _recipe_at(path: Path) -> dict[str, str]:
-    """Return the recipe of a film; empty if it has none, or cannot be read."""
-    try:
-        return read_recipe(path)
-    except FilmError:
-        return {}
-
-
 class _Steps:
     """Processes that take steps; they start when there is one."""
 
     def __init__(self, spec: ModelSpec, workers: int) -> None:
         self._spec, self._workers = spec, workers
-        self._count = CONTEXT.Value("d", 0.0)
+        self.count = CONTEXT.Value("d", 0.0)
         self._pool: ProcessPoolExecutor | None = None
-
-    @property
-    def done(self) -> float:
-        """Number of frames done."""
-        return float(self._count.value)
-
-    def add(self, frames: float) -> None:
-        """Count frames as done."""
-        _add(self._count, frames)
+        self._told = set[str]()
+        self.add = partial(_add, self.count)  # counts frames as done
 
     def begin(self, step: Callable[..., Any], *arguments: Any, own: Sequence[str] = ()) -> Future[Any]:
-        """Let a process take a step as soon as one is free; ``own`` names what it adds, see _Process."""
+        """Let a process take a step as soon as one is free; ``own`` names what it adds."""
         if not self._pool:
             threads = max(1, usable_cores() // self._workers)
-            given = self._spec, threads, self._count, logging.getLogger("cinn_colorize").level
+            given = self._spec, threads, self.count, logging.getLogger("cinn_colorize").level
             self._pool = ProcessPoolExecutor(self._workers, CONTEXT, _start, given)
         with blocked_in_children(signal.SIGINT):
             return self._pool.submit(_do, step, arguments, own)
@@ -333,7 +359,9 @@ class _Steps:
                 "a process was killed; if memory ran out, use fewer --workers; the same command continues"
             ) from None
         for record in records:
-            log.handle(record)
+            if (message := record.getMessage()) not in self._told:  # several steps read a film
+                self._told.add(message)
+                log.handle(record)
         return value
 
     def end(self) -> None:
@@ -342,20 +370,8 @@ class _Steps:
             process.kill()
 
 
-class _Process:
-    """What a process that takes steps has of its own."""
-
-    def __init__(self, spec: ModelSpec, count: Any, level: int) -> None:
-        self._spec, self._count = spec, count
-        self.logged: list[Any] = []
-        Sender(self.logged.append).take_log(level)
-
-    @cached_property
-    def colorizer(self) -> BaseColorizer:
-        return BaseColorizer(*self._spec.load())
-
-    def count(self, frames: float) -> None:
-        _add(self._count, frames)
+_logged: list[logging.LogRecord] = []  # by the step that this process takes
+_own: dict[str, Callable[[], Any]] = {}  # what this process adds to the arguments of a step
 
 
 def _add(count: Any, frames: float) -> None:
@@ -363,20 +379,20 @@ def _add(count: Any, frames: float) -> None:
         count.value += frames
 
 
-_process: _Process
-
-
-def _start(spec: ModelSpec, threads: int, *rest: Any) -> None:
-    global _process
+def _start(spec: ModelSpec, threads: int, count: Any, level: int) -> None:
     end_with_parent()
     prepare(spec, threads)
     cv2.setNumThreads(1)  # the motion that it finds depends on their number
-    _process = _Process(spec, *rest)
+    Sender(_logged.append).take_log(level)
+    _owns(spec, count)
 
 
-def _do(
-    step: Callable[..., Any], arguments: Iterable[Any], own: Iterable[str]
-) -> tuple[Any, list[logging.LogRecord]]:
-    _process.logged.clear()
-    result = step(*arguments, **{name: getattr(_process, name) for name in own})
-    return result, [*_process.logged]
+def _owns(spec: ModelSpec, count: Any) -> None:
+    _own["colorizer"] = cache(lambda: BaseColorizer(*spec.load()))
+    _own["count"] = lambda: partial(_add, count)
+
+
+def _do(step: Callable[..., Any], arguments: Iterable[Any], own: Iterable[str]) -> tuple[Any, list[Any]]:
+    _logged.clear()
+    result = step(*arguments, **{name: _own[name]() for name in own})
+    return result, [*_logged]

@@ -5,21 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import typer
 
 from cinn_colorize.cli import common
-from cinn_colorize.cli.console import print_path, say
-from cinn_colorize.cli.summary import Progress, report
+from cinn_colorize.cli.summary import Progress, report, report_dry_run
 from cinn_colorize.engines.choice import Engine
 from cinn_colorize.errors import CinnError
-from cinn_colorize.files.messages import counted
 from cinn_colorize.imaging.options import FilmEncoding, option
 from cinn_colorize.request import FilmRequest
-
-if TYPE_CHECKING:
-    from cinn_colorize.batch.films import Films
 
 _FIELDS = "{stem}, {seed}, {temperature}, {n}, {model} and {ext}"
 _OUTPUT = f"File names of the results; {_FIELDS} are replaced."
@@ -31,9 +26,7 @@ class FilmOutputOptions(common.ExistingOptions):
 
     output: str | None = option(None, "PATTERN", _OUTPUT, show_default=common.PATTERN)
     encoding: FilmEncoding = FilmEncoding()
-    sheet: bool = option(
-        False, None, "Write a table of the shots and a contact sheet with samples of each, and no film."
-    )
+    sheet: bool = option(False, None, "Write a table of the shots and a contact sheet, and no film.")
     as_json: bool = common.json_option()
 
 
@@ -44,7 +37,7 @@ class WorkOptions:
     panel: ClassVar[str] = "Long work"
 
     workers: int | None = option(None, "N", "Number of processes.", min=1, show_default="cores")
-    dry_run: bool = option(False, None, "Write nothing; print what would be written, and its frames.")
+    dry_run: bool = option(False, None, "Print what would be written, its size and the time it takes.")
 
 
 @dataclass(frozen=True)
@@ -74,8 +67,8 @@ def film(
     """
     common.check_seeds(request.seed or 0, request.number)
     common.check_engine(network.engine, network.device, network.precision)
-    if out.sheet and request.shots:
-        raise typer.BadParameter("--sheet and --shots exclude each other")
+    if out.sheet and (request.shots or work.dry_run):
+        raise typer.BadParameter("--sheet excludes --shots and --dry-run; leave these out")
     if request.end is not None and request.end <= (request.start or 0):
         raise typer.BadParameter("must be later than --from", param_hint="--to")
     info = network.info
@@ -106,29 +99,7 @@ def film(
         )
         batch = Films(films, plan, network.spec(engine=network.engine), work.workers)
         if work.dry_run:
-            _report_dry_run(batch, general.quiet)
+            report_dry_run(batch.dry_run(), batch, general)
         else:
             progress = Progress(0, "frames", batch.first, lambda: (round(batch.done), batch.frames))
             report(batch, out.as_json, general, progress=progress)
-
-
-def _report_dry_run(films: Films, is_quiet: bool) -> None:
-    """Print what would be written on stdout, the rest on stderr; exit with code 1 if films would fail."""
-    from cinn_colorize.batch.plan import Failure, State
-
-    failed = frames = files = 0
-    for planned in films.dry_run():
-        if isinstance(planned, Failure):
-            failed += 1
-            say(planned.message)
-            continue
-        missing = [seed for seed, state in planned.states.items() if state is State.MISSING]
-        for seed in missing:
-            print_path(planned.outputs[seed])
-        number = len(missing) if planned.states else films.files
-        frames, files = frames + number * planned.film.facts.frames, files + number
-    if not is_quiet:
-        what = f"{counted(files, 'film')} of {counted(frames, 'frame')} in all"
-        say(f"dry run, nothing is written: {what}")
-    if failed:
-        raise typer.Exit(1)

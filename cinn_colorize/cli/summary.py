@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import threading
 import time
 from collections import Counter, deque
@@ -24,11 +25,11 @@ from cinn_colorize.cli.console import (
     say,
 )
 from cinn_colorize.cli.interrupts import keeping
-from cinn_colorize.errors import PhotoError
+from cinn_colorize.errors import PhotoError, counted, os_errors_as, printable_name
 from cinn_colorize.files.atomic import check_output
-from cinn_colorize.files.messages import counted, printable_name
 
 if TYPE_CHECKING:
+    from cinn_colorize.batch.dry_run import DryRun
     from cinn_colorize.batch.films import Films
     from cinn_colorize.batch.plan import Event, Result
     from cinn_colorize.batch.run import Batch
@@ -219,21 +220,23 @@ def report(
         raise typer.Exit(1)
 
 
-def report_dry_run(batch: Batch, general: GeneralOptions, not_taken: Sequence[Path]) -> None:
-    """Print what a batch would write on stdout, the rest on stderr; exit with code 1 if photos would fail."""
-    from cinn_colorize.batch.dry_run import dry_run
-
-    planned = dry_run(batch)
+def report_dry_run(
+    planned: DryRun, batch: Batch | Films, general: GeneralOptions, not_taken: Sequence[Path] = ()
+) -> None:
+    """Print what a batch would write on stdout, the rest on stderr; exit with code 1 if it would fail."""
     for problem in planned.problems:
         say(problem)
     for output in planned.outputs:
         print_path(output)
     if not general.quiet:
-        what = f"{counted(planned.files, 'file')} of {counted(planned.photos, 'photo')}"
+        originals = counted(planned.originals, batch.things.removesuffix("s"))
+        what = f"{counted(planned.files, 'file')} of {originals}"
         if planned.measured:
             processes = counted(batch.workers, "process", "processes")
             what += f", about {duration(planned.seconds)} with {processes} and {_size(planned.size)}"
-            what += f" (measured: {planned.measured}); {_size(planned.free)} are free"
+            folder = batch.plan.folder
+            free = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.is_dir())).free
+            what += f" (measured: {'; '.join(planned.measured)}); {_size(free)} are free"
         what += f"; there already: {counted(planned.right, 'file')}" if planned.right else ""
         say(f"dry run, nothing is written: {what}")
         _say_not_taken(not_taken, general)
@@ -294,8 +297,5 @@ def claim(outputs: Iterable[Path], overwrite: bool, otherwise: str = "another fo
         if os.path.lexists(output) and not overwrite:
             raise PhotoError(f"{name}: exists; add --overwrite or choose {otherwise}")
         check_output(output, otherwise)
-        try:
+        with os_errors_as(PhotoError, output.parent, "cannot be made"):
             output.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            folder = printable_name(output.parent)
-            raise PhotoError(f"{folder}: cannot be made ({error.strerror})") from error

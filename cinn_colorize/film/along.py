@@ -16,7 +16,7 @@ the shot is known, so that shots of any length take the same memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from tempfile import TemporaryFile
@@ -37,27 +37,29 @@ _NEW = 0.4  # share of places that a key frame does not show, beyond which there
 _STRANGE, _LITTLE = 3, 0.3  # frames of an interruption, share of places that it leaves in common
 _NOWHERE = np.full((GRID, GRID, 2), 2 * GRID, np.float32)  # flow out of the frame
 _ASIDE = np.tile(np.array([0, 0, 1], np.float32), (GRID, GRID, 2))  # strange frames take what is around them
+_GIVEN = 100  # weight of an anchor
 _FAINT = 1e-3  # weight of the colours around places that no key frame shows
 
 
-def colours_along_motion(L: Iterable[Frame], draw: Draw) -> Iterator[Floats]:
+def colours_along_motion(L: Iterable[Frame], draw: Draw, anchors: Collection[int] = ()) -> Iterator[Floats]:
     """Yield the colours of each frame of a shot, ab (N, 2, 128, 128) of N samples.
 
     Args:
         L: L of the frames, (256, 256) each, L* x 2.55, as a stream or an array.
         draw: returns ab (K, N, 2, s, s) of the key frames whose numbers it is given, as the network draws
             them; asked once for each, in order, after it was taken from ``L``.
+        anchors: numbers of frames that are key frames, and count a hundred times as much as others.
     """
     with ExitStack() as stack:
         files = [stack.enter_context(TemporaryFile()) for _ in range(5)]
         drawn, forward, backward = (Stored(file, np.float32) for file in files[:3])
         ahead, between = (Stored(file, np.float16) for file in files[3:])
         lengths: list[int] = []  # numbers of frames between key frames
-        stretches = prefetched(_stretches(L), _TOGETHER)
+        stretches = prefetched(_stretches(L, anchors), _TOGETHER)
         while some := [*islice(stretches, _TOGETHER)]:
             for stretch, ab in zip(some, draw([stretch.key for stretch in some]), strict=True):
                 j, first = len(lengths), sum(lengths)
-                drawn[j] = x = _weighted(ab)
+                drawn[j] = x = _weighted(ab) * np.float32(_GIVEN if stretch.key in anchors else 1)
                 forward[j] = x + (_carried(forward[j - 1], stretch.back) if j else 0)
                 ahead[j] = stretch.ahead
                 for k, both in enumerate(stretch.between, first):
@@ -85,8 +87,8 @@ class _Stretch(NamedTuple):
     between: list[Floats]  # of each frame between them, the motion to both, (128, 128, 6)
 
 
-def _stretches(L: Iterable[Frame]) -> Iterator[_Stretch]:
-    """Cut a shot at its key frames: first, last, and where the one before is far or shows too little."""
+def _stretches(L: Iterable[Frame], anchors: Collection[int]) -> Iterator[_Stretch]:
+    """Cut a shot at its key frames: first, last, anchors, and where the one before shows too little."""
     t, way = -1, None
     for step in _steps(L):
         t += 1 + step.strange
@@ -96,7 +98,7 @@ def _stretches(L: Iterable[Frame]) -> Iterator[_Stretch]:
             way = _Way(step.L)
             continue
         way.go(step)
-        if len(way.steps) >= MOST or way.back[-1][..., 2].mean() < 1 - _NEW:
+        if t in anchors or len(way.steps) >= MOST or way.back[-1][..., 2].mean() < 1 - _NEW:
             yield _Stretch(t, *way.end())
             way = _Way(step.L)
     if way and way.steps:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.errors import FilmError
-from cinn_colorize.film.drawing import drawing, lights, shot_colours
+from cinn_colorize.film.drawing import Drawer, shot_colours
 from cinn_colorize.film.motion import SIZE, Frame, lightness_of
 from cinn_colorize.film.planes import Coding, lightness_bytes
 from cinn_colorize.film.render import Renderer
@@ -57,19 +57,18 @@ def colorize_film(
     Raises:
         FilmError: a frame has another type or size than the first one.
     """
-    seeds, rendering = range(seed, seed + 1), Rendering(saturation=saturation, white_balance=white_balance)
-    draw = drawing(colorizer, seeds, temperature)
+    drawer = Drawer(colorizer, [seed], temperature)
+    rendering = Rendering(saturation=saturation, white_balance=white_balance)
     with TemporaryFile() as file:
         grays = Stored(file, np.uint8)
         for shot in find_shots(map(_seen, _taken(frames, grays))):
             numbers = range(shot.start, shot.end)
-            colours = shot_colours((_seen(grays[t]) for t in numbers), draw)
+            colours = shot_colours((_seen(grays[t]) for t in numbers), drawer.draw, 0, {})
             height, width = grays[shot.start].shape
             renderer = Renderer(_CODING, (height, width), Box(0, 0, width, height), (1, 1))
             light = None
             if white_balance:
-                middle = _seen(grays[numbers[len(numbers) // 2]])
-                (light,) = lights(colorizer, middle, seeds, temperature)
+                (light,) = drawer.lights(_seen(grays[numbers[len(numbers) // 2]]))
             for t, (ab,) in zip(numbers, colours, strict=True):
                 L = _seen(gray := grays[t])
                 ab = shown(lightness_of(L), ab, rendering, light)
@@ -89,12 +88,10 @@ def _taken(frames: Iterable[NDArray[np.uint8]], grays: Stored) -> Iterator[Pixel
     size: tuple[int, ...] = ()
     for t, frame in enumerate(frames):
         if frame.dtype != np.uint8 or frame.shape not in ((shape := frame.shape[:2]), (*shape, 3)):
-            found = f"{frame.shape} {frame.dtype}"
-            raise FilmError(f"frame {t} must be (H, W) or (H, W, 3) uint8, not {found}")
+            raise FilmError(f"frame {t} must be (H, W) or (H, W, 3) uint8, not {frame.shape} {frame.dtype}")
         if t and shape != size:
             raise FilmError(f"frame {t} has the size {shape}, unlike the first one, {size}")
-        size = shape
-        gray = frame
+        size, gray = shape, frame
         if frame.ndim == 3:
             gray = color.compose_gray(color.pixels_to_luminance(frame), 8)[..., 0]
         grays[t] = gray

@@ -8,7 +8,6 @@ al. 2016 (https://arxiv.org/abs/1603.03590), which ends at half the size of a fr
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,22 +16,16 @@ from numpy.typing import NDArray
 from cinn_colorize.imaging.color import Floats
 
 Frame = NDArray[np.uint8]
+Checks = tuple[float, float, float, int]
 
 SIZE = 256  # side of the frames that the network sees
 GRID = SIZE // 2  # side of their flows
 
 
-class Checks(NamedTuple):
-    """How well two frames must agree to show the same place."""
-
-    close: float  # the way there and back ends as near, as a share of the side, at rest,
-    of_length: float  # or as a share of the way;
-    alike: float  # L differs by no more, of 255,
-    around: int  # as the mean over so many cells squared
-
-
-STRICT = Checks(1 / 64, 0.3, 12, 5)  # tells cuts
-LENIENT = Checks(1 / 32, 0.5, 20, 9)  # brings colours: what is lost by a stricter one flickers
+# How well frames must agree to show a place: the way there and back ends as near, as a share of the side, at
+# rest, or as a share of the way; L differs by no more, of 255, as the mean over so many cells squared.
+STRICT = 1 / 64, 0.3, 12, 5  # tells cuts
+LENIENT = 1 / 32, 0.5, 20, 9  # brings colours: what is lost by a stricter one flickers
 
 
 def lightness_of(frame: NDArray[np.generic]) -> Floats:
@@ -65,27 +58,24 @@ def joined(first: Floats, second: Floats) -> Floats:
     return first + brought(second, first)
 
 
-def motion(
-    here: Floats, there: Floats, to_there: Floats, to_here: Floats, checks: Checks = LENIENT
-) -> Floats:
+def motion(here: Floats, there: Floats, to_there: Floats, to_here: Floats, check: Checks = LENIENT) -> Floats:
     """Return a flow and how surely both frames show its places, 0 to 1, as (s, s, 3).
 
     They do where the place is inside both, the way there and back ends where it began, and L is the same but
     for what changes the whole frame, such as flashes and fades. ``here`` and ``there`` are L of the frames at
     the places of the flow, (s, s).
     """
-    size = len(to_there)
+    size, (close, of_length, alike, around) = len(to_there), check
     x, y = _places(size)
     x, y = x + to_there[..., 0], y + to_there[..., 1]
     back = brought(to_here, to_there)
     apart = np.square(to_there + back).sum(-1)
     lengths = np.square(to_there).sum(-1) + np.square(back).sum(-1)
-    seen = apart < (checks.close * size) ** 2 + checks.of_length**2 * lengths
+    seen = apart < (close * size) ** 2 + of_length**2 * lengths
     seen &= (x >= -0.5) & (x <= size - 0.5) & (y >= -0.5) & (y <= size - 0.5)
     change = _in_light_of(here, brought(there, to_there), seen) - here
-    around = checks.around, checks.around
-    seen &= np.abs(cv2.blur(change, around)) < checks.alike
-    return np.dstack([to_there, cv2.blur(seen.astype(np.float32), around)])
+    seen &= np.abs(cv2.blur(change, (around, around))) < alike
+    return np.dstack([to_there, cv2.blur(seen.astype(np.float32), (around, around))])
 
 
 def followed(values: Floats, motion: Floats) -> Floats:

@@ -7,6 +7,7 @@ import itertools
 import logging
 import os
 import stat
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,8 +21,7 @@ import numpy as np
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from cinn_colorize.errors import FilmError
-from cinn_colorize.files.messages import counted, missing, printable_name
+from cinn_colorize.errors import FilmError, counted, missing, printable_name
 from cinn_colorize.film.planes import Coding, gray_luma, lightness_bytes
 from cinn_colorize.film.render import SIZE
 from cinn_colorize.imaging import frame as frames_of_scans
@@ -55,7 +55,6 @@ class Facts:
     time_base: Fraction  # seconds of a unit of time stamps
     start: int  # first time stamp
     end: int  # time stamp at which the film ends; that of the start if it is not known
-    frames: int  # number of frames that the file claims; 0 if it claims none
     coding: Coding  # what luma and chroma mean
     tags: tuple[int, int, int, int]  # range, matrix, primaries and transfer curve, as FFmpeg numbers them
     cell: tuple[int, int]  # rows and columns of pixels that share their Cb and Cr
@@ -90,12 +89,30 @@ class FilmReader:
         """The picture inside black bars and a frame that stay all along the film, in pixels as stored."""
         return find_box(self._samples()) or Box(0, 0, *self.facts.size[::-1])
 
+    @property
+    def picture(self) -> Box:
+        """The same in pixels of frames as they are seen."""
+        box, (height, width) = self.box, self.facts.size
+        for _ in range(self.facts.turns):
+            box = Box(box.top, width - box.right, box.bottom, width - box.left)
+            height, width = width, height
+        return box
+
     @cached_property
     def times(self) -> list[int]:
         """Time stamps of all frames, in order, as the packets of the file tell them."""
         with self.opened() as container:
             packets = container.demux(self._stream(container))
             return sorted({one.pts for one in packets if one.pts is not None and not one.is_discard})
+
+    def between(self, start: float | None, end: float | None) -> range:
+        """Return the numbers of the frames between two times in seconds; FilmError if there are none."""
+        times, facts = self.times, self.facts
+        first = bisect_left(times, facts.start + (start or 0) / facts.time_base)
+        last = len(times) if end is None else bisect_left(times, facts.start + end / facts.time_base)
+        if first >= last:
+            raise self._error(f"has no frames there; it lasts {facts.seconds:.1f} seconds")
+        return range(first, last)
 
     def frames(self, start: int | None = None, end: int | None = None) -> Iterator[DecodedFrame]:
         """Yield the frames from time stamp ``start`` to before ``end``; damage is logged and passed over."""
@@ -181,7 +198,6 @@ class FilmReader:
             time_base=stream.time_base,
             start=start,
             end=start + length,
-            frames=stream.frames,
             coding=coding,
             tags=(1 + coding.is_full, tagged, first.color_primaries, first.color_trc),
             cell=cell,

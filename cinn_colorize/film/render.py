@@ -16,6 +16,7 @@ from cinn_colorize.film.planes import Coding, chroma_of, index_of, lightness, ta
 from cinn_colorize.imaging.color import Floats, Pixels
 from cinn_colorize.imaging.guided import coefficients
 from cinn_colorize.imaging.options import Box
+from cinn_colorize.imaging.upsampling import box
 
 SIZE = 256  # height and width of the L* that the network and the motion see
 _SIGMA_PIXELS, _SIGMA_L = 0.5, 5.0  # as imaging/upsampling.py has them
@@ -68,7 +69,7 @@ class Renderer:
         small = cv2.resize(L.astype(np.float32), ab.shape[:0:-1], interpolation=cv2.INTER_AREA)
         chroma = chroma_of(self._coding, small / np.float32(2.55), ab)
         fine = _bilateral(chroma, np.rint(small).astype(np.uint8), L)
-        fitted = np.concatenate(coefficients(L[None] * np.float32(1 / 2.55), fine, _means, _EPS))
+        fitted = np.concatenate(coefficients(L[None] * np.float32(1 / 2.55), fine, box, _EPS))
         maps = np.rot90(fitted, -self._turns, axes=(1, 2))
         mean = cv2.resize(luma, self._cells[::-1], interpolation=cv2.INTER_AREA)[self._picture]
         guide = cv2.LUT(mean, lightness(self._coding))
@@ -100,10 +101,8 @@ class Renderer:
     def _corrected(self, luma: Pixels, cb: Pixels, cr: Pixels) -> Pixels:
         """Return the luma that gives colours the L* that gray has."""
         index, (height, width) = index_of(self._coding, cb, cr), self._size
-        whole = self._cells[1] * self._cell[1], self._cells[0] * self._cell[0]
-        A, B, C = (
-            cv2.resize(cv2.LUT(index, table), whole)[:height, :width] for table in tables(self._coding)[:3]
-        )
+        size = self._cells[1] * self._cell[1], self._cells[0] * self._cell[0]
+        A, B, C = (cv2.resize(cv2.LUT(index, one), size)[:height, :width] for one in tables(self._coding)[:3])
         gray = cv2.add(np.maximum(luma, self._coding.luma[0]), B, dtype=cv2.CV_32F)
         depth = cv2.CV_8U if luma.dtype == np.uint8 else cv2.CV_16U
         return np.asarray(cv2.subtract(luma, cv2.divide(A, gray) + C, dtype=depth), luma.dtype)
@@ -131,7 +130,3 @@ def _bilateral(planes: Floats, small: Pixels, L: Pixels) -> Floats:
             weighted[1] += weight * cr
     weighted /= total
     return weighted
-
-
-def _means(planes: Floats) -> Floats:
-    return np.stack([cv2.blur(plane, (3, 3), borderType=cv2.BORDER_REPLICATE) for plane in planes])

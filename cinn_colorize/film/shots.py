@@ -8,8 +8,6 @@ with what they came from.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,10 +15,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cinn_colorize.errors import CinnError
+from cinn_colorize.errors import CinnError, printable_name
 from cinn_colorize.files.atomic import writing
 from cinn_colorize.files.limits import read_table
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.film.motion import STRICT, Frame, brought, flow, joined, motion, reduced, shared
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.options import parse_seed
@@ -164,7 +161,7 @@ def read_shots(path: Path, levels: Sequence[int]) -> list[Shot]:
         text = read_table(path).decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise CinnError(f"{printable_name(path)}: cannot be read as a table of shots: {error}") from None
-    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE))
+    rows = [line.split("\t") for line in text.splitlines()]
     names = [name.strip() for name in rows[0]] if rows else []
     if not {"start", "end"} <= set(names) <= set(_COLUMNS) or len(set(names)) < len(names):
         problem = f"the first line must name its columns: {', '.join(_COLUMNS)}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -19,19 +19,10 @@ from PIL import Image
 
 from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.errors import FilmError
-from cinn_colorize.film.drawing import (
-    LAP,
-    WINDOW,
-    Draw,
-    conditioned,
-    drawing,
-    lights,
-    shot_colours,
-    typical_seeds,
-)
+from cinn_colorize.film.drawing import LAP, WINDOW, Drawer, conditioned, shot_colours
 from cinn_colorize.film.motion import Frame, lightness_of
 from cinn_colorize.film.reading import DecodedFrame, FilmReader
-from cinn_colorize.film.render import Renderer
+from cinn_colorize.film.render import SIZE, Renderer
 from cinn_colorize.film.shots import Shot, find_shots
 from cinn_colorize.film.waiting import prefetched
 from cinn_colorize.film.writing import FilmWriter
@@ -42,6 +33,8 @@ from cinn_colorize.imaging.picture import fitted
 from cinn_colorize.imaging.upsampling import Upsampler
 from cinn_colorize.methods.base import SampleMethod
 from cinn_colorize.methods.contact_sheet import Tile
+from cinn_colorize.methods.hints import Hint
+from cinn_colorize.methods.samples import medoids
 
 Count = Callable[[float], object]  # is told of how many frames all work is done
 
@@ -78,11 +71,8 @@ def survey(
     count: Count = abs,
 ) -> list[Part]:
     """Find the shots of a film, or of what lies between two times in seconds, if they are not known."""
-    times, base = film.times, film.facts.time_base
-    first = bisect_left(times, film.facts.start + (start or 0) / base)
-    last = len(times) if end is None else bisect_left(times, film.facts.start + end / base)
-    if first >= last:
-        raise FilmError(f"{film.name}: has no frames there; it lasts {film.facts.seconds:.1f} seconds")
+    times, numbers = film.times, film.between(start, end)
+    first, last = numbers[0], numbers[-1] + 1
     if shots:
         count(SURVEYED * (last - first))
     else:
@@ -110,14 +100,26 @@ def _seen(
         yield frame.L
 
 
+def hints_at(film: FilmReader, hints: Sequence[Hint]) -> list[Hint]:
+    """Bring hints from pixels of frames as they are seen to those of their L; a FilmError beside these."""
+    box, (height, width) = film.picture, film.picture.size
+    for hint in hints:
+        if not (box.left <= hint.x < box.right and box.top <= hint.y < box.bottom):
+            raise FilmError(f"{film.name}: the hint {hint} lies outside its picture, {box}")
+    return [
+        replace(hint, x=(hint.x - box.left) * SIZE // width, y=(hint.y - box.top) * SIZE // height)
+        for hint in hints
+    ]
+
+
 def typical(
     film: FilmReader, parts: Sequence[Part], method: SampleMethod, colorizer: BaseColorizer
 ) -> list[int]:
     """Return which seeds of a method are kept: those that are typical of all the shots of a film together."""
     longest = sorted(parts, key=lambda part: (part.shot.gray, -len(part.times)))[:_TYPICAL]
-    seeds = range(method.seed, method.seed + method.number)
-    frames = [part.middle(film) for part in longest]
-    return typical_seeds(colorizer, frames, seeds, method.temperature, method.kept)
+    seen = (conditioned(colorizer, part.middle(film)) for part in longest)
+    drawn = [one.coarse(method.number, method.temperature, method.seed) for one in seen]
+    return [method.seed + i for i in medoids(np.concatenate(drawn, axis=-1), method.kept)]
 
 
 def colorize_part(
@@ -144,10 +146,14 @@ def colorize_part(
     own = part.shot.seed
     seeds = [seeds[k] if own is None else own + k for k in writers]
     temperature = method.temperature if part.shot.temperature is None else part.shot.temperature
-    colours = _colours(film, part, done, drawing(colorizer, seeds, temperature), count)
+    drawer, given = Drawer(colorizer, seeds, temperature), dict[int, Floats]()
+    if part.shot.hints and (at := film.times[part.shot.frame or 0]) in part.times:
+        hints = hints_at(film, part.shot.hints), method.rendering.saturation
+        given[part.times.index(at)] = drawer.hinted(next(film.frames(at)).L, *hints)
+    colours = _colours(film, part, done, drawer, given, count)
     light: Sequence[Floats | None] = [None] * len(seeds)
     if method.rendering.white_balance and not part.shot.gray:
-        light = lights(colorizer, part.middle(film), seeds, temperature)
+        light = drawer.lights(part.middle(film))
 
     def planes(frame: DecodedFrame, ab: Floats | None, i: int) -> Any:
         if ab is not None:
@@ -171,17 +177,18 @@ def colorize_part(
 
 
 def _colours(
-    film: FilmReader, part: Part, done: int, draw: Draw, count: Count
+    film: FilmReader, part: Part, done: int, drawer: Drawer, given: Mapping[int, Floats], count: Count
 ) -> Iterator[tuple[int, Floats | None]]:
     """Yield time stamps and ab (N, 2, 128, 128) of the frames of a shot, without its first segments."""
     before = LAP if done else 0
-    start, stamps = part.times[done * WINDOW - before], list[int]()
-    L = _seen(film, start, part.end, stamps, count, DRAWN)
+    first, stamps = done * WINDOW - before, list[int]()
+    L = _seen(film, part.times[first], part.end, stamps, count, DRAWN)
     if part.shot.gray:
         for _ in L:
             yield stamps[-1], None
         return
-    for k, ab in enumerate(shot_colours(L, draw, before), before):
+    given = {number - first: ab for number, ab in given.items()}
+    for k, ab in enumerate(shot_colours(L, drawer.draw, before, given), before):
         yield stamps[k], ab
 
 

@@ -20,9 +20,8 @@ from typing import Any
 
 import av
 
-from cinn_colorize.errors import FilmError
+from cinn_colorize.errors import FilmError, printable, printable_name
 from cinn_colorize.files.atomic import mode_like, remove_leftovers, writing
-from cinn_colorize.files.messages import printable, printable_name
 from cinn_colorize.film.encoding import Target, add_copy, add_video, create_encoder, frame_of
 from cinn_colorize.film.reading import FilmReader
 from cinn_colorize.imaging.color import Pixels
@@ -165,12 +164,12 @@ class FilmWriter:
 
 
 def read_recipe(path: Path) -> dict[str, str]:
-    """Return the recipe of a film; empty if it has none."""
-    with FilmReader(path).opened() as container:
-        try:
+    """Return the recipe of a film; empty if it has none, or cannot be read."""
+    try:
+        with FilmReader(path).opened() as container:
             found = json.loads(_comment(container, is_ours=True) or "{}")
-        except ValueError:
-            return {}
+    except (FilmError, ValueError):
+        return {}
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 

@@ -7,8 +7,6 @@ The perfect model draws truth and eight samples from one normal distribution. Th
 are. It is measured without guidance, and with that of the default.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -148,7 +148,6 @@ def test_a_cluster_of_the_command_listens_on_the_loopback_address_only(tmp_path,
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_killed_worker_costs_no_photo(tmp_path):
     """Eighty photos and an unreadable one; the results equal those of the local run."""
     make_photos(tmp_path / "p", 80)

@@ -113,7 +113,7 @@ def test_an_interrupted_call_leaves_whole_files_only(folder, tmp_path, number, c
     (tmp_path / "many").mkdir()
     for i in range(300):
         os.link(folder / "gray.jpg", tmp_path / "many" / f"{i:03d}.jpg")
-    started = start(tmp_path, "many")
+    started = start(tmp_path, "many", "-s", 0)
     started.stdout.readline()
     started.send_signal(number)
     _, stderr = started.communicate()

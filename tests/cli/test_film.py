@@ -28,34 +28,34 @@ class InThisProcess:
     """What takes the steps of films, in place of processes."""
 
     def __init__(self, workers, context, begin, given):
-        films._process = films._Process(given[0], given[2], given[3])
+        films._owns(given[0], given[2])
 
     def submit(self, do, step, arguments, own):
         future = films.Future()
         try:
-            given = {name: getattr(films._process, name) for name in own}
-            future.set_result((step(*arguments, **given), []))
+            future.set_result((do(step, arguments, own)[0], []))
         except Exception as error:
             future.set_exception(error)
         return future
 
 
-def plain_colours(colorizer, seeds, temperature):
+def plain_colours(drawer, frames):
     """In place of the network: colours that depend on seed, temperature and frame."""
+    temperature, seeds = drawer.temperature, drawer.seeds
     factor = temperature if isinstance(temperature, float) else sum(temperature.values())
 
     def drawn(frame):
         L = frame[::4, ::4] / np.float32(2.55)
         return np.stack([factor * np.stack([L % (5 + seed % 7), -L % (3 + seed % 5)]) for seed in seeds])
 
-    return lambda frames: np.stack([drawn(frame) for frame in frames])
+    return np.stack([drawn(frame) for frame in frames])
 
 
 @pytest.fixture
 def run(tmp_path, colorizer, monkeypatch):
     """Run the command in this process, in a folder with a film of two shots."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(story, "drawing", plain_colours)
+    monkeypatch.setattr(drawing.Drawer, "draw", plain_colours)
     monkeypatch.setattr(films, "ProcessPoolExecutor", InThisProcess)
     monkeypatch.setattr(drawing, "WINDOW", 8)
     monkeypatch.setattr(story, "WINDOW", 8)
@@ -146,7 +146,7 @@ def test_picked_versions_are_typical_differ_and_are_found_again(run):
 
 def test_white_balance_is_found_once_a_shot(run, monkeypatch):
     asked, warm = [], np.array([1.5, 1, 0.5], np.float32)
-    monkeypatch.setattr(story, "lights", lambda *given: asked.append(given) or [warm])
+    monkeypatch.setattr(drawing.Drawer, "lights", lambda *given: asked.append(given) or [warm])
     run("old.mp4", "-s", 0, "--white-balance", 1, "-q")
     run("old.mp4", "-s", 0, "-q", "-o", "plain")
     assert len(asked) == 2  # shots
@@ -165,8 +165,21 @@ def test_dry_run_writes_nothing(run):
     )
     told, end = result.stderr.splitlines()
     assert told.startswith("cinn-colorize: none.mp4: ")
-    assert end == "cinn-colorize: dry run, nothing is written: 2 films of 48 frames in all"
+    said = (
+        r"cinn-colorize: dry run, nothing is written: 2 files of 1 film, about \S+ s with \d+ process(es)? "
+    )
+    said += r"and (\d+\.\d) MB \(measured: 24 of the 24 frames of old.mp4\); \S+ .B are free"
+    found = re.fullmatch(said, end)
     assert not Path("colorized").exists()
+    run("old.mp4", "-n", 2, "-s", 0, "-q")
+    size = sum(path.stat().st_size for path in Path("colorized").iterdir())
+    assert float(found[2]) == pytest.approx(size / 1e6, rel=0.5, abs=0.06)
+    part = run("old.mp4", "-n", 3, "-s", 0, "--to", 0.4, "--dry-run", "-o", "other")
+    assert "(measured: 10 of the 10 frames of old.mp4)" in part.stderr
+    there = run("old.mp4", "-n", 2, "-s", 0, "--dry-run")
+    assert the_line(there).endswith(": 0 files of 0 films; there already: 2 files\n")
+    Path("shots.tsv").write_text("start\tend\n0\t12\n")
+    assert "shots.tsv: ends with frame 12" in run("old.mp4", "--shots", "shots.tsv", "--dry-run").stderr
 
 
 def test_what_is_there_is_not_surveyed_again(run, monkeypatch):
@@ -224,9 +237,23 @@ def test_table_with_errors_is_told_line_by_line(run):
     ] or "line 3" in result.stderr
     Path("shots.tsv").write_text("start\tend\n0\t12\n")
     assert "ends with frame 12, but old.mp4 has 24" in the_line(run("old.mp4", "--shots", "shots.tsv"))
+    Path("shots.tsv").write_text("start\tend\tframe\thints\n0\t24\t3\t9,9,#f00 96,9,#f00\n")
+    told = the_line(run("old.mp4", "--shots", "shots.tsv"))
+    assert "old.mp4: the hint 96,9,#ff0000 lies outside its picture, 0,0,96,72" in told
     Path("shots.tsv").write_text("start\tend\tframe\thints\n0\t24\t3\t9,9,#f00\n")
-    assert "films do not follow hints" in the_line(run("old.mp4", "--shots", "shots.tsv"))
+    told = the_line(run("old.mp4", "--shots", "shots.tsv", "--white-balance", 1))
+    assert "shots.tsv: hints exclude white balance" in told
     assert not Path("colorized").exists() or not names(Path("colorized"))
+
+
+def test_hints_colour_a_shot_along_its_motion_and_no_other(run):
+    Path("shots.tsv").write_text("start\tend\tframe\thints\n0\t12\t6\t48,36,#c00000\n12\t24\t\t\n")
+    assert run("old.mp4", "-n", 2, "-s", 0, "--shots", "shots.tsv", "-o", "hinted", "-q").exit_code == 0
+    run("old.mp4", "-n", 2, "-s", 0, "-q")
+    for name in ("old_000.mp4", "old_001.mp4"):
+        redder = (chroma(f"hinted/{name}") - chroma(f"colorized/{name}")).reshape(24, 2, 36, 48)[:, 1]
+        assert all(redder[t, 18, 24 + (6 - t) // 2] > 20 for t in range(12))
+        assert np.abs(redder[12:]).max() == 0
 
 
 def test_part_of_a_film_has_its_sound(run):
@@ -305,7 +332,8 @@ def test_commands_name_each_other(run, examples, colorizer, monkeypatch):
         ("--output {x}{ext}", "--output accepts {stem}, {seed}"),
         ("--output {seed}.txt", "must end in {ext}"),
         ("--output ../{seed}{ext}", "leaves the folder of -o"),
-        ("--sheet --shots old.mp4", "--sheet and --shots exclude each other"),
+        ("--sheet --shots old.mp4", "--sheet excludes --shots and --dry-run"),
+        ("--sheet --dry-run", "--sheet excludes --shots and --dry-run"),
         ("--overwrite --skip-existing", "exclude each other"),
     ],
 )

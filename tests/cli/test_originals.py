@@ -62,8 +62,12 @@ CALLS = {
     "a transfer's sheet": ("transfer color.png x.jpg INPUT --sheet", "x.jpg", "x_like_color_sheet.jpg"),
     "a mask": ("mix x.jpg --seeds 1,2 --mask INPUT", "mask.png", "x_mix_001_002.jpg"),
     "a mask by the sheet": ("mix x.jpg --seeds 1,2 --mask INPUT", "mask.png", "x_mix_001_002_sheet.jpg"),
-    "a strip": ("temperature x.jpg --weights INPUT", WEIGHTS, "x_temperature_000.jpg"),
-    "a strip's files": ("temperature x.jpg --weights INPUT --files", WEIGHTS, "x_000_t0.5.jpg"),
+    "a strip": ("temperature x.jpg --weights INPUT --temperatures 0.5,1", WEIGHTS, "x_temperature_000.jpg"),
+    "a strip's files": (
+        "temperature x.jpg --weights INPUT --temperatures 0.5,1 --files",
+        WEIGHTS,
+        "x_000_t0.5.jpg",
+    ),
     "a grid": ("sample x.jpg --load-z INPUT", "codes.safetensors", "x_samples.jpg"),
     "codes": ("sample x.jpg --load-z INPUT --save-z z.safetensors", "codes.safetensors", "z.safetensors"),
     "codes on the way": (

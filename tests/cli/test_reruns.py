@@ -248,16 +248,12 @@ def test_with_a_manifest_what_is_there_gets_its_line(run):
     assert state() == before
 
 
-def rms(values):
-    return np.sqrt(np.mean(values**2))
-
-
 def test_the_first_picture_is_the_most_typical_of_eight(run, monkeypatch, shipped_colorizer):
     run = in_this_process(monkeypatch, shipped_colorizer)  # random weights make samples about as typical
     (name,) = run("gray.jpg").stdout.splitlines()
     drawing = shipped_colorizer.condition("gray.jpg")
     drawn = drawing.sample(8)
-    apart = [[rms(s.ab - t.ab) / (rms(s.ab) + rms(t.ab)) for s in drawn] for t in drawn]
+    apart = [[np.linalg.norm(s.ab - t.ab, axis=0).mean() for s in drawn] for t in drawn]
     seed = int(np.argmin(np.sum(apart, axis=1)))
     assert name == f"colorized/gray_{seed:03d}.jpg"
     assert typical(drawn, 1)[0].seed == seed

@@ -209,13 +209,13 @@ def scans(tmp_path_factory):
     ],
 )
 def test_a_batch_says_what_is_done_and_how_to_continue(scans, tmp_path, options, how):
-    batch = start(tmp_path, scans, "--workers", 2, *options, start_new_session=True)
+    batch = start(tmp_path, scans, "-s", 0, "--workers", 2, *options, start_new_session=True)
     batch.stdout.readline()
     os.killpg(batch.pid, signal.SIGINT)
     printed, (done, written) = stopped(batch, rf"(\d+) of 12 photos done, (\d+) files? written; {how}")
     assert printed <= written <= len(names(tmp_path / "colorized"))
     assert printed - 2 <= done <= written
-    rest = process(tmp_path, scans, "--workers", 2, *options)
+    rest = process(tmp_path, scans, "-s", 0, "--workers", 2, *options)
     assert rest.returncode == 0
     assert len(names(tmp_path / "colorized")) == 12
 

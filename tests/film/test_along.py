@@ -5,6 +5,7 @@ import pytest
 from gray_worlds import texture, view
 
 from cinn_colorize.film import along as along_motion
+from cinn_colorize.film import drawing as drawing_of_shots
 from cinn_colorize.film.along import MOST, colours_along_motion
 from cinn_colorize.film.motion import GRID
 
@@ -114,6 +115,30 @@ def test_every_frame_has_colours_and_the_first_and_the_last_are_key_frames(frame
     assert ab.dtype == np.float32
     assert keys == sorted({0, frames - 1} | set(keys))
     assert np.diff(keys, prepend=0).max() <= MOST
+
+
+def test_an_anchor_is_a_key_frame_that_the_others_follow():
+    drawing = Drawing(lambda t: plain((30, -20) if t == 11 else (t, t)))
+    ab = np.stack(list(colours_along_motion(pan(24, step=1), drawing, {11})))
+    assert 11 in drawing.keys
+    assert np.abs(np.median(ab, (3, 4))[:, 0] - (30, -20)).max() < 2
+    assert np.median(np.abs(ab[:, 0, 0] - 30)) < 1
+
+
+def test_given_colours_are_found_wherever_a_shot_is_taken_up(monkeypatch):
+    monkeypatch.setattr(drawing_of_shots, "WINDOW", 16)
+    monkeypatch.setattr(drawing_of_shots, "LAP", 4)
+    L, given = pan(40, step=1), plain((30, -20))
+
+    def draw(frames):
+        return np.stack([plain((frame.mean() % 7, 3)) for frame in frames])
+
+    whole = [*drawing_of_shots.shot_colours(L, draw, 0, {20: given})]
+    later = [*drawing_of_shots.shot_colours(L[12:], draw, 4, {8: given})]
+    np.testing.assert_array_equal(np.stack(later), np.stack(whole[16:]))
+    reached = [abs(np.median(ab[0, 0]) - 30) < 2 for ab in whole]
+    assert all(reached[16:28])
+    assert not any(reached[:12] + reached[32:])
 
 
 def test_no_frames():

@@ -22,11 +22,11 @@ def film(number=20, cut=12):
 def plain(monkeypatch):
     """Colours in place of the network's: one for each seed."""
 
-    def drawing(colorizer, seeds, temperature):
-        ab = np.random.default_rng(seeds[0]).normal(0, 15, (1, 2, 1, 1)).astype(np.float32)
-        return lambda frames: np.broadcast_to(ab, (len(frames), 1, 2, 64, 64))
+    def draw(drawer, frames):
+        ab = np.random.default_rng(drawer.seeds[0]).normal(0, 15, (1, 2, 1, 1)).astype(np.float32)
+        return np.broadcast_to(ab, (len(frames), 1, 2, 64, 64))
 
-    monkeypatch.setattr(frames, "drawing", drawing)
+    monkeypatch.setattr(frames.Drawer, "draw", draw)
 
 
 def test_each_frame_gets_colours_at_its_own_lightness(plain):

@@ -8,12 +8,15 @@ from helpers import needs
 
 from cinn_colorize.errors import FilmError
 from cinn_colorize.imaging import color
+from cinn_colorize.imaging.options import Box
+from cinn_colorize.methods.hints import Hint
 
 av = needs("av")
 
 import film.filmmaking as fm  # noqa: E402
 
 from cinn_colorize.film.reading import FilmReader, find_box  # noqa: E402
+from cinn_colorize.film.story import hints_at  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +72,6 @@ def test_facts(films):
     assert first.size == fm.SIZE
     assert first.rate == 25
     assert first.seconds == pytest.approx(1.6)
-    assert first.frames == 40
     assert len(first.others) == 1
     assert facts("wide_pixels.mkv").aspect == Fraction(16, 15)
     assert facts("turned.mp4").turns == 1
@@ -85,6 +87,19 @@ def test_facts(films):
 def test_turned_film_is_seen_upright(films):
     upright, turned = (next(FilmReader(films[name]).frames()).L for name in ("h264.mp4", "turned.mp4"))
     assert np.abs(np.rot90(upright).astype(int) - turned).mean() < 1
+
+
+def test_hints_lie_on_what_is_seen(films):
+    film = FilmReader(films["turned.mp4"])
+    (height, width), shown = fm.SIZE, next(film.frames()).L
+    film.box = Box(11, 22, width, height)  # as it is stored
+    assert str(film.picture) == f"22,0,{height},{width - 11}"
+    (first, last) = hints_at(film, [Hint(22, 0, (0, 0, 0)), Hint(height - 1, width - 12, (0, 0, 0))])
+    assert (first.x, first.y) == (0, 0)
+    assert len(shown) - 3 <= min(last.x, last.y) <= max(last.x, last.y) < len(shown)
+    for x, y in ((21, 0), (22, width - 11), (height, 0)):
+        with pytest.raises(FilmError, match="lies outside its picture"):
+            hints_at(film, [Hint(x, y, (0, 0, 0))])
 
 
 def test_another_process_can_read_on(films):
