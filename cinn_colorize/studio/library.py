@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import threading
 from collections import ChainMap, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path, PurePath
 
 from cinn_colorize.errors import PhotoError
@@ -91,7 +93,12 @@ class Library(Shelf):
                 if (of := stems & _may_be_of(path)) - done and self._has_recipe(path):
                     done |= of
         return [
-            {"id": item.id, "name": item.name, "done": item.path.with_suffix("") in done}
+            {
+                "id": item.id,
+                "key": sha256(os.fsencode(item.path.absolute())).hexdigest(),  # by which a page remembers it
+                "name": item.name,
+                "done": item.path.with_suffix("") in done,
+            }
             for item in self._given.values()
         ]
 

@@ -20,8 +20,9 @@ from cinn_colorize.request import MixRequest, Request, SampleRequest, TransferRe
 from cinn_colorize.studio.library import Item, Shelf
 
 SIZES = {"small": 480, "large": 1600, "full": 0}  # longer side of pictures on the page; 0 for the photo's
+TYPICAL = "typical"  # instead of a seed: that of the picture which the command line gives
 _PARSERS: dict[str, Callable[[str], object]] = {
-    "seed": parse_seed,
+    "seed": lambda text: None if text == TYPICAL else parse_seed(text),
     "hints": parse_hints,
     "guidance": partial(parse_number, "guidance", largest=MAX_GUIDANCE),
     "outside": parse_seed,

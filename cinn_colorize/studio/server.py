@@ -126,15 +126,16 @@ class Server:
         """Answer with samples as they are drawn, a line of JSON each; an error is the last line."""
         asked = await _asked(request)
         wanted, size, number = PageRequest.parse(asked), _size(asked), _whole(asked, "number", 1)
-        if not 1 <= number <= (1 if wanted.mask else _MOST):
-            raise ValueError(f"number must be from 1 to {1 if wanted.mask else _MOST}, not {number}")
+        most = 1 if wanted.mask or wanted.seed is None else _MOST
+        if not 1 <= number <= most:
+            raise ValueError(f"number must be from 1 to {most}, not {number}")
         wanted.items(self._library)  # one that is forgotten has a status of its own, which must come first
 
         async def lines() -> AsyncIterator[str]:
             done = 0
             try:
                 while done < number:
-                    part = replace(wanted, seed=(wanted.seed or 0) + done)
+                    part = replace(wanted, seed=wanted.seed + done) if wanted.seed is not None else wanted
                     for picture in await asyncio.wrap_future(self._do("pictures", part, number - done, size)):
                         done += 1
                         yield json.dumps(picture) + "\n"

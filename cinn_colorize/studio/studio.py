@@ -64,8 +64,7 @@ class _Open:
     """An open photo with all that has been computed of it."""
 
     photo: Photo
-    conditioned: ConditionedPhoto
-    coming: Iterator[Floats]
+    coming: Iterator[Floats] | None = None  # of the ensemble; None before the first is wanted
     members: list[Floats] = field(default_factory=list)
     small: dict[int, Photo] = field(default_factory=dict)
     samples: OrderedDict[PageRequest, Sample] = field(default_factory=OrderedDict)
@@ -180,10 +179,12 @@ class Studio:
     def prepare(self, wanted: PageRequest) -> int:
         """Draw more of the coarse colours that hints require; return how many there are."""
         opened, number = self._opened(wanted), self.at_once(replace(wanted, hints=()))
+        if opened.coming is None:
+            opened.coming = things.members(self._colorizer(wanted).condition(opened.photo), number)
         try:
             opened.members += islice(opened.coming, number)
         except Exception:  # with which the generator has ended
-            opened.coming, opened.members = things.members(opened.conditioned, number), []
+            opened.coming, opened.members = None, []
             raise
         return len(opened.members)
 
@@ -284,9 +285,7 @@ class Studio:
         key = item.id, wanted.frame, colorizer.guidance, status and (status.st_mtime_ns, status.st_size)
         if key not in self._open:
             photo = open_photo(item.path, max_pixels=self.max_pixels).framed(wanted.frame)
-            conditioned = colorizer.condition(photo)
-            coming = things.members(conditioned, self.at_once(replace(wanted, hints=())))
-            self._open[key] = _Open(photo, conditioned, coming)
+            self._open[key] = _Open(photo)
         self._open.move_to_end(key)
         while len(self._open) > _OPEN:
             self._open.popitem(last=False)

@@ -129,7 +129,7 @@ class Tab:
     def __init__(self, browser, url, **options):
         options = {"viewport": {"width": 1280, "height": 900}, "accept_downloads": True} | options
         self.context = browser.new_context(**options)
-        self.context.set_default_timeout(60_000)
+        self.context.set_default_timeout(180_000)
         self.page, self.problems = self.context.new_page(), []
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("request", self._elsewhere)
@@ -142,7 +142,7 @@ class Tab:
 
     def drop(self, path, selector="main"):
         """Drop a file on a part of the page."""
-        self.page.locator("#photos option").first.wait_for(state="attached")
+        self.page.locator("#tiles li").first.wait_for(state="attached")
         content = base64.b64encode(Path(path).read_bytes()).decode()
         transfer = self.page.evaluate_handle(
             "([name, content]) => { const transfer = new DataTransfer();"
@@ -159,9 +159,56 @@ class Tab:
         self.page.locator("main[aria-busy=false]").wait_for()
 
     def open(self, path):
+        """Drop a photo, and choose its first mood."""
         self.drop(path)
-        self.page.locator(f"#photos option:checked:has-text('{Path(path).name}')").wait_for(state="attached")
+        self.is_open(Path(path).name)
+        self.first()
+
+    def enter(self, name):
+        """Open a photo of the wall, and choose its first mood."""
+        self.page.locator(f"#wall .open[title*='{name}']").click()
+        self.is_open(name)
+        self.first()
+
+    def back(self):
+        """Go back to the wall."""
+        self.page.click("#back")
+        self.page.locator("#wall").wait_for()
+
+    def is_open(self, name):
+        self.page.locator(f"#name:has-text('{name}')").wait_for()
+
+    def first(self):
         self.settle()
+        self.page.locator("#samples button").first.click()
+        self.settle()
+
+    def details(self):
+        """What the page says of the large picture to those who ask."""
+        return self.page.text_content("#caption")
+
+    def says(self, text):
+        """Wait until the details of the large picture have a text."""
+        self.page.locator(f"#caption:has-text('{text}')").wait_for(state="attached")
+
+    def saved(self):
+        """Whether each photo of the wall has the sign that it is saved."""
+        classes = "tiles => tiles.map((tile) => tile.classList.contains('is-saved'))"
+        return self.page.eval_on_selector_all("#tiles li", classes)
+
+    def there(self, selector, number, seconds=180):
+        """Wait until a number of elements are there, visible or not."""
+
+        def all_are():
+            self.page.wait_for_timeout(100)
+            return self.page.eval_on_selector_all(selector, "elements => elements.length") == number
+
+        wait_for(all_are, seconds)
+
+    def coloured(self):
+        """Wait until all photos of the wall are in colour."""
+        self.page.locator("#tiles li").first.wait_for(state="attached")
+        self.there("#tiles li:not(.in-colour)", 0)
 
     def tool(self, name):
         self.page.locator("#tools label", has_text=name).click()
@@ -206,7 +253,7 @@ class Tab:
             self.page.mouse.up()
 
         pair = self.changing(paint)
-        assert "seed 3 inside, 0 outside" in self.page.inner_text("#caption")
+        assert "seed 3 inside, 0 outside" in self.details()
         return pair
 
     def download(self, folder, act):

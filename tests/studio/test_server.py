@@ -175,6 +175,7 @@ def test_a_photo_of_too_many_pixels_is_refused(photo, loading):
         ({"size": "huge"}, "size must be one of"),
         ({"size": ["small"]}, "size must be one of"),
         ({"number": 0}, "number must be from 1 to 64"),
+        ({"seed": "typical", "number": 2}, "number must be from 1 to 1"),
         ({"number": [1]}, "number must be an integer, not [1]"),
     ],
 )

@@ -1,190 +1,185 @@
 // The page holds wishes, in the words of the command line; the server draws what they ask for.
 
-const $ = (selector) => document.querySelector(selector);
+import { album, fit, mask as maskOf, picture, pictureKey, recall, recalled, recallSent, remember, rememberSent, trace, untouched, wish as wishOf } from "./album.js";
+import { $, ask, attempt, calls, hold, renew, send } from "./server.js";
+import * as wall from "./wall.js";
+
 const EIGHT = 8;
 const KEYS = "Picture. Arrow keys move a cross-hair, with Shift further; Escape leaves; Enter or space: ";
-const MOST_MASK = 1024; // longer side of a mask, which may be smaller than its photo
 
 let facts; // of the model and the photos given
-let photos = []; // {name, id, file, given, done}, with the work on each and what of it was saved
-let photo, here; // the open one, as the server describes it, and its entry in the list
+let photo, here; // the open one, as the server describes it, and its entry
 let first = 0; // seed of the first of eight
 let chosen = null; // the seed of the large picture
+let isTypical = true; // whether it is the typical one, which nobody has chosen
 let hints = []; // {x, y, color, group}; a stroke is a group
 let group = null; // the chosen one
-let mask = null, reference = null; // {id, name}, and what they can be sent again from: file, or wish
+let mask = null; // {id, name}, and what it can be sent again from
+let reference = null; // likewise, from a file or a wish
 let strokes = []; // of the mask: {points, width, erase}
 let spot; // {x, y} of the cross-hair
-let past = []; // for undo: hints and strokes
-const calls = {}; // what is being asked for, by its purpose: a new call replaces the last one
-
-function silent(error) {
-  throw error.name === "AbortError" ? error : new Error("the studio does not answer; start it again");
-}
-
-async function post(path, body, signal) {
-  const answer = await fetch(path, { method: "POST", body, signal }).catch(silent);
-  if (!answer.ok) throw Object.assign(new Error(await answer.text()), { gone: answer.status === 410 });
-  return answer;
-}
-
-/** Call the server; files that it has forgotten, as it has all after a new start, are made known to it again. */
-async function send(path, values, signal) {
-  const body = () => JSON.stringify(values, (_, value) => value?.id ?? value);
-  const items = [values.photo, values.mask, values.reference].filter(Boolean), ids = items.map(({ id }) => id);
-  try {
-    return await post(path, body(), signal);
-  } catch (error) {
-    if (!error.gone) throw error;
-    for (const [i, item] of items.entries()) if (item.id === ids[i]) await renew(item); // else it has been, meanwhile
-    return post(path, body(), signal);
-  }
-}
-
-/** Make an item known to the server, once for all who ask meanwhile. */
-function renew(item) {
-  return (item.renewing ??= introduce(item).finally(() => delete item.renewing));
-}
-
-async function introduce(item) {
-  if (item.file) return Object.assign(item, await upload(item.file, item.made));
-  if (item.wish) return Object.assign(item, await (await send("keep", item.wish)).json());
-  const { given } = await (await send("facts", {})).json();
-  Object.assign(item, given.find(({ name }) => name === item.name));
-}
-
-/** Call the server; a later call for the same purpose ends this one. */
-async function ask(path, values, purpose = path) {
-  calls[purpose]?.abort();
-  calls[purpose] = new AbortController();
-  const answer = await send(path, values, calls[purpose].signal);
-  return answer.headers.get("content-type").includes("ndjson") ? lines(answer.body) : answer.json();
-}
-
-async function* lines(body) {
-  let text = "";
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  const read = () => reader.read().catch(silent);
-  for (let part = await read(); !part.done; part = await read()) {
-    const parts = (text + part.value).split("\n");
-    text = parts.pop();
-    for (const line of parts.map(JSON.parse)) {
-      if (line.error) throw new Error(line.error);
-      yield line;
-    }
-  }
-}
-
-let working = 0;
-
-/** Run what an event starts, and say what goes wrong. */
-async function attempt(work) {
-  $("#error").hidden = true;
-  $("main").ariaBusy = ++working > 0;
-  try {
-    await work();
-  } catch (error) {
-    if (error.name === "AbortError") return;
-    $("#error").textContent = error.message;
-    $("#error").hidden = false;
-    $("#status").textContent = "";
-  } finally {
-    $("main").ariaBusy = --working > 0;
-  }
-}
+let past = [], future = []; // for undo and redo: hints and strokes
+let spread = null; // [entry, seed, settings] of the photos that got the mood of the open one, as they were
 
 // --- wishes -----------------------------------------------------------------------------------------------
 
-function temperature() {
-  const all = $("#temperature").value;
-  const levels = [...document.querySelectorAll("#levels input")].filter((input) => input.dataset.own);
-  const own = levels.map((input) => `${input.name}:${input.value}`);
-  if (!$("#temperature").dataset.own && !own.length) return "";
-  return [...($("#temperature").dataset.own ? [all] : []), ...own].join(",");
+const SETTINGS = { saturation: "1", balance: "0", strength: "0.6" };
+
+/** The settings of the page that are not the model's own. */
+function settings() {
+  const found = {}, own = [...document.querySelectorAll("#levels input")].filter((input) => input.dataset.own);
+  if ($("#temperature").dataset.own) found.temperature = $("#temperature").value;
+  if (own.length) found.levels = Object.fromEntries(own.map(({ name, value }) => [name, value]));
+  if (facts.guidance !== null && Number($("#guidance").value) !== facts.guidance) found.guidance = $("#guidance").value;
+  for (const name of ["saturation", "balance"]) if ($(`#${name}`).value !== SETTINGS[name]) found[name] = $(`#${name}`).value;
+  if (!$("#frame").checked) found.isBare = true;
+  if (reference && $("#use").checked) {
+    found.reference = reference;
+    if (!$("#mood").checked) found.strength = $("#strength").value;
+  }
+  return found;
 }
 
-function wish(more = {}) {
-  const values = { photo: here, frame: $("#frame").checked ? "auto" : "none", temperature: temperature() };
-  if (facts.guidance !== null && Number($("#guidance").value) !== facts.guidance) values.guidance = $("#guidance").value;
-  values.saturation = $("#saturation").value;
-  if (!hints.length) values.white_balance = $("#balance").value;
-  if (reference && $("#use").checked) {
-    values.reference = reference;
-    if (!$("#mood").checked) values.strength = $("#strength").value;
-  } else if (hints.length) {
-    values.hints = hints.map(({ x, y, color }) => `${x},${y},${color}`).join(" ");
-  }
-  return { ...values, ...more };
+/** Show settings; what they do not name is the model's own. */
+function showSettings(found) {
+  const own = (input, value, usual) => {
+    delete input.dataset.own;
+    if (value !== undefined) input.dataset.own = "1";
+    input.value = value ?? usual;
+  };
+  own($("#temperature"), found.temperature, at(facts.temperature, facts.levels[0]));
+  $("#levels").replaceChildren(...facts.levels.map((level) => {
+    const label = document.createElement("label");
+    const input = Object.assign(document.createElement("input"), { type: "range", min: 0, max: 1.5, step: 0.05, name: level });
+    own(input, found.levels?.[level], at(facts.temperature, level));
+    label.append(level === 0 ? "Base" : `${level} × ${level}`, input);
+    return label;
+  }));
+  $("#guided").hidden = facts.guidance === null;
+  $("#guidance").max = facts.max_guidance;
+  $("#guidance").value = found.guidance ?? facts.guidance ?? 0;
+  for (const [name, usual] of Object.entries(SETTINGS)) $(`#${name}`).value = found[name] ?? usual;
+  $("#frame").checked = !found.isBare;
+  $("#use").checked = Boolean(found.reference);
+  $("#mood").checked = !found.strength;
 }
+
+/** What is chosen for the open photo. */
+const work = () => ({
+  ...here.work, hints, strokes, past, future, first, mask, inside: Number($("#inside").value), isJoined: Boolean(mask),
+  size: [photo.width, photo.height], settings: settings(), ...(isTypical ? { seed: null } : { seed: chosen }),
+});
+
+const wish = (more) => wishOf(here, work(), more);
 
 /** The wish for the large picture, in which a mask may join two samples. */
-function large(more = {}) {
+function large(more) {
   if (chosen === null) throw new Error("no sample of this photo has been drawn yet");
-  if (!mask) return wish({ seed: chosen, ...more });
-  const { hints: _, reference: __, strength: ___, ...values } = wish();
-  return { ...values, mask, seed: $("#inside").value, outside: chosen, ...more };
-}
-
-// --- photos and samples -------------------------------------------------------------------------------------
-
-/** Send a file; one that was made here is saved with what is made from it. */
-async function upload(file, made = "") {
-  return (await post(`photos?name=${encodeURIComponent(file.name)}&made=${made}`, file)).json();
-}
-
-async function open(entry) {
-  $("#photos").selectedIndex = photos.indexOf(entry);
-  await read(entry);
-  calls.large?.abort();
-  calls.samples?.abort();
-  ({ hints, strokes, past, first, chosen } = here.work ?? { hints: [], strokes: [], past: [], first: 0, chosen: null });
-  [group, mask] = [null, null];
-  spot = { x: photo.width >> 1, y: photo.height >> 1 };
-  $("#drop").hidden = true;
-  $("#view").hidden = $("#side").hidden = false;
-  document.documentElement.style.setProperty("--ratio", photo.width / photo.height);
-  $("#sheet").style.setProperty("--whole", `${photo.width / devicePixelRatio}px`);
-  const scale = Math.min(1, MOST_MASK / Math.max(photo.width, photo.height));
-  $("#paint").width = Math.max(1, Math.round(photo.width * scale));
-  $("#paint").height = Math.max(1, Math.round(photo.height * scale));
-  $("#before").src = $("#after").src = photo.before;
-  $("#caption").textContent = "";
-  zoom(false);
-  placeholders();
-  offer(here.work?.inside ?? first + 1);
-  update();
-  savable();
-  await masked();
-  await draw();
-  prepare().catch(() => {}); // hints do it otherwise
+  return picture(here, { ...work(), seed: chosen }, more);
 }
 
 /** Keep the work on the open photo with its entry. */
 function park() {
-  if (here) here.work = { hints, strokes, past, first, chosen, inside: $("#inside").value };
+  if (!here) return;
+  here.work = work();
+  remember(here);
+}
+
+// --- photos and samples -------------------------------------------------------------------------------------
+
+async function open(entry, isNew = true) {
+  const opened = await read(entry), wasOpen = here;
+  park();
+  for (const purpose of ["large", "samples"]) calls[purpose]?.abort();
+  [photo, here, album.here] = [opened, entry, entry];
+  ({ hints, strokes, past, future, first } = here.work);
+  chosen = here.work.seed ?? here.work.typical;
+  isTypical = here.work.seed === null;
+  [group, mask, spread] = [null, null, null];
+  spot = { x: photo.width >> 1, y: photo.height >> 1 };
+  show("view");
+  scrollTo(0, 0);
+  if (isNew && !wasOpen) history.pushState({ photo: placeOf(entry), isBelow: true }, ""); // the wall, in the history
+  else history.replaceState({ ...history.state, photo: placeOf(entry) }, "");
+  $("#name").textContent = `${photo.name.split(/[\\/]/).pop()} · ${album.photos.indexOf(entry) + 1} of ${album.photos.length}`;
+  $("#name").title = photo.name;
+  document.documentElement.style.setProperty("--ratio", photo.width / photo.height);
+  $("#sheet").style.setProperty("--whole", `${photo.width / devicePixelRatio}px`);
+  fit($("#paint"), [photo.width, photo.height]);
+  $("#before").src = $("#after").src = photo.before;
+  $("#caption").textContent = "";
+  zoom(false);
+  setSplit(50);
+  const known = here.work.settings.reference, isOther = known && known !== reference;
+  reference = known ?? reference;
+  showSettings(here.work.settings);
+  if (here.work.isJoined) $("#tools [value=mask]").checked = true;
+  placeholders();
+  offer(isOfEight(here.work.inside) ? here.work.inside : first + 1);
+  update();
+  savable();
+  wall.update();
+  $("#sheet").focus({ preventScroll: true });
+  if (isOther) await showReference(known);
+  if (here === entry) await masked();
+  if (here === entry) await draw();
+  if (here === entry) prepare();
+}
+
+/** What tells the entry of a photo in the history of the tab. */
+const placeOf = ({ key, id, name }) => key ?? id ?? name;
+
+/** Show one part of the page. */
+function show(part) {
+  $("#drop").hidden = part !== "drop";
+  $("#wall").hidden = part !== "wall";
+  $("#view").hidden = $("#side").hidden = part !== "view";
+  $("#list").hidden = $("#back").hidden = part !== "view" || album.photos.length < 2;
+}
+
+/** Leave the open photo for the wall. */
+function leave() {
+  park();
+  for (const purpose of ["large", "samples", "prepare", "open"]) calls[purpose]?.abort();
+  const left = here;
+  photo = here = album.here = null;
+  $("#status").textContent = "";
+  show(album.photos.length ? "wall" : "drop");
+  wall.update();
+  wall.filter();
+  wall.focus(left);
+  wall.develop();
+}
+
+/** Go back to the wall, by the history where it leads there. */
+function back() {
+  if (history.state?.isBelow) history.back();
+  else history.replaceState(null, ""), leave();
 }
 
 async function read(entry) {
   $("#status").textContent = "opening";
   calls.prepare?.abort();
-  if (!entry.id) await renew(entry);
-  const opened = await ask("open", { photo: entry, frame: $("#frame").checked ? "auto" : "none" });
-  park();
-  [photo, here] = [opened, entry];
-  const found = photo.frame ? `(found: ${photo.frame})` : "(none found)";
-  $("#framed").textContent = $("#frame").checked ? found : "";
+  if (!entry.id) await renew(entry), rememberSent();
+  const isBare = entry === here ? !$("#frame").checked : entry.work.settings.isBare;
+  const opened = await ask("open", { photo: entry, frame: isBare ? "none" : "auto" });
+  $("#framed").textContent = isBare ? "" : opened.frame ? "(found)" : "(none found)";
+  return opened;
 }
 
 /** Take the photo with or without its frame; hints and the mask stay. */
 async function reframe() {
-  await read(here);
+  photo = await read(here);
   await draw();
-  prepare().catch(() => {});
+  prepare();
 }
 
-/** Draw the samples that hints require, one after the other, in the background. */
-async function prepare() {
-  while ((await ask("prepare", wish({ hints: "", reference: "", strength: "" }))) < facts.members);
+/** Draw the samples that hints require, one after the other, in the background; hints do it otherwise. */
+function prepare() {
+  const all = async () => {
+    while ((await ask("prepare", wish({ hints: "", reference: "", strength: "" }))) < facts.members);
+  };
+  hold(all).catch(() => {});
 }
 
 /** Whether the large picture is one of the eight; else it stays until the first of them is there. */
@@ -192,14 +187,17 @@ const isOfEight = (seed = chosen) => seed !== null && first <= seed && seed < fi
 
 /** Draw the eight samples anew, and the large picture. */
 async function draw() {
+  const isOpen = here;
   calls.samples?.abort(); // its buttons are of other samples, or of another photo
   $("#status").textContent = "drawing";
-  if (isOfEight()) await attempt(show); // which another choice may replace
+  if (isOfEight() || (chosen === null && isTypical)) await attempt(enlarge); // which another choice may replace
+  if (here !== isOpen) return;
   for await (const sample of await ask("samples", wish({ seed: first, number: EIGHT, size: "small" }))) {
     const button = $("#samples").children[sample.seed - first];
-    button.replaceChildren(picture(sample), caption(sample));
+    button.replaceChildren(thumbnail(sample), `${sample.seed - first + 1}`);
     button.disabled = false;
     if (!isOfEight()) attempt(() => choose(sample.seed));
+    if (sample.seed === chosen && !mask) here.work = work(), wall.put(here, sample.picture, pictureKey(here));
   }
   $("#status").textContent = "";
 }
@@ -217,39 +215,40 @@ function placeholders() {
     button.innerHTML = '<span class="empty"></span>';
     button.append(`${k + 1}`);
     button.disabled = true;
-    button.ariaLabel = `Sample ${k + 1}`;
+    button.ariaLabel = `Mood ${k + 1}`;
     button.ariaPressed = first + k === chosen;
     button.onclick = () => attempt(() => choose(first + k));
+    button.onkeydown = (event) => {
+      if (event.key === " " && button.ariaPressed === "true") event.preventDefault(), event.repeat || toggle();
+    };
     return button;
   }));
   enable("#earlier", first > 0);
 }
 
-function picture(sample) {
-  const image = new Image();
-  image.src = sample.picture;
-  image.alt = `Sample ${sample.seed - first + 1}, seed ${sample.seed}`;
-  return image;
-}
-
-function caption(sample) {
-  const text = document.createElement("span");
-  text.textContent = `${sample.seed - first + 1} · seed ${sample.seed}`;
-  return text;
+function thumbnail(sample) {
+  return Object.assign(new Image(), { src: sample.picture, alt: `Mood ${sample.seed - first + 1}` });
 }
 
 async function choose(seed) {
+  isTypical = false;
+  spread = null;
+  take(seed);
+  await enlarge();
+}
+
+/** Let the large picture be that of a seed. */
+function take(seed) {
   chosen = seed;
   [...$("#samples").children].forEach((button, k) => (button.ariaPressed = first + k === seed));
   const inside = Number($("#inside").value);
   offer(isOfEight(inside) && inside !== seed ? inside : first + ((seed - first + 1) % EIGHT));
   savable();
-  await show();
 }
 
 /** Let the seed inside a mask be one of the eight. */
 function offer(inside) {
-  $("#inside").replaceChildren(...Array.from({ length: EIGHT }, (_, k) => new Option(`seed ${first + k}`, first + k)));
+  $("#inside").replaceChildren(...Array.from({ length: EIGHT }, (_, k) => new Option(`Mood ${k + 1}`, first + k)));
   $("#inside").value = inside;
 }
 
@@ -262,18 +261,23 @@ function enable(selector, isUseful) {
 
 /** Mark what needs a picture; such a button keeps the focus, unlike a disabled one. */
 function savable() {
-  for (const button of ["#like", "#copy", "#save"]) $(button).ariaDisabled = chosen === null;
+  for (const button of ["#like", "#everywhere", "#copy", "#save"]) $(button).ariaDisabled = chosen === null;
 }
 
-async function show() {
+/** Show the large picture, of the typical sample if none is chosen. */
+async function enlarge() {
   $("#command").hidden = true;
-  const size = $("#zoom").ariaPressed === "true" ? "full" : "large";
-  for await (const made of await ask("samples", large({ number: 1, size }), "large")) {
+  const size = $("#zoom").ariaPressed === "true" ? "full" : "large", isOpen = here;
+  const values = await (chosen === null ? wish({ seed: "typical", number: 1, size }) : large({ number: 1, size }));
+  for await (const made of await ask("samples", values, "large")) {
+    if (chosen === null) take(made.seed);
+    if (isTypical && !values.reference) isOpen.work.typical = made.seed;
     $("#after").src = made.picture;
     const how = mask ? `mix: seed ${made.seed} inside, ${chosen} outside` : `seed ${made.seed}`;
     const density = made.log_prob === null ? "" : `, log p ${Math.round(made.log_prob).toLocaleString("en")} nats`;
-    $("#caption").textContent = `${how}${density} · ${photo.width} × ${photo.height}`;
-    $("#after").alt = `The colorization with ${how}`;
+    const frame = photo.frame && ` · frame around ${photo.frame}`;
+    $("#caption").textContent = `${how}${density} · ${photo.width} × ${photo.height}${frame}`;
+    $("#after").alt = mask ? "The colorization, of two moods" : `The colorization, mood ${made.seed - first + 1}`;
   }
 }
 
@@ -286,46 +290,69 @@ async function setZoom(whole) {
   zoom(whole);
   if (chosen === null) return;
   if (whole) ask("before", wish({ size: "full" })).then((url) => ($("#before").src = url), () => {});
-  await show();
+  await enlarge();
 }
 
 async function save() {
-  const entry = here, values = large(); // by the end it may be another one
-  const contained = JSON.stringify(mask ? mask.strokes : values.hints ? hints : []);
+  if (!here) return;
+  if (chosen === null) throw new Error("no sample of this photo has been drawn yet");
+  park();
+  const entry = here, contained = JSON.stringify(mask ? mask.strokes : settings().reference ? [] : hints);
   $("#status").textContent = "saving";
-  const result = await (await send("save", values)).json();
-  for (const file of result.files ?? []) {
-    const link = Object.assign(document.createElement("a"), { href: `files/${file.id}`, download: file.name });
-    link.click();
-  }
-  entry.done = true;
-  (entry.saved ??= new Set()).add(contained);
-  list();
+  const result = await wall.save(entry);
+  (entry.contained ??= new Set()).add(contained);
+  wall.update();
   $("#status").textContent = result.saved ? `saved ${result.saved[0]}` : `downloading ${result.files[0].name}`;
+}
+
+/** Give the mood of the open photo to all, or to those selected; a second time, give them back theirs. */
+function everywhere() {
+  if (chosen === null) throw new Error("no sample of this photo has been drawn yet");
+  park();
+  const others = wall.meant().filter((entry) => entry !== here);
+  const before = others.map((entry) => [entry, entry.work.seed, entry.work.settings]);
+  const after = others.map((entry) => [entry, chosen, here.work.settings]);
+  for (const [entry, seed, settings] of spread ?? after) {
+    entry.work = { ...entry.work, seed, settings, first: seed === null ? 0 : seed - (seed % EIGHT), isJoined: false, mask: null };
+    remember(entry);
+  }
+  $("#status").textContent = spread ? "all have their own mood again" : `${others.length} photos have this mood now`;
+  spread = spread ? null : before;
+  update();
+  wall.update();
+  wall.develop();
 }
 
 // --- hints and masks ----------------------------------------------------------------------------------------
 
 const tool = () => $("#tools :checked").value;
 
-function remember() {
+function note() {
   past = [...past.slice(-19), structuredClone({ hints, strokes })];
+  future = [];
   $("#undo").disabled = false;
 }
 
-/** Return to what was remembered last. */
-function back() {
+/** Return to what was noted last. */
+function revert() {
   ({ hints, strokes } = past.pop());
   group = null;
   update();
   repaint();
 }
 
-function undo() {
-  if (!past.length) return;
-  back();
+/** Take what was noted last from one list, and note what there is now in the other. */
+function step(from, to) {
+  if (!photo || !from.length) return;
+  to.push(structuredClone({ hints, strokes }));
+  ({ hints, strokes } = from.pop());
+  group = null;
+  update();
   attempt(async () => (await masked(), await draw()));
 }
+
+const undo = () => step(past, future);
+const redo = () => step(future, past);
 
 /** The pixel of the photo under the pointer. */
 function place(event) {
@@ -343,7 +370,7 @@ const draggers = {
   },
   hint(spot, isFirst) {
     if (isFirst) {
-      remember();
+      note();
       group = Date.now();
       $("#use").checked = false;
       attempt(async () => palette(await ask("palette", wish({ ...spot, hints: "", reference: "" }))));
@@ -356,28 +383,17 @@ const draggers = {
   },
   mask(spot, isFirst) {
     if (isFirst) {
-      remember();
+      note();
       strokes = [...strokes, { points: [], width: $("#brush").value, erase: $("#eraser").checked }];
     }
     strokes.at(-1).points.push({ ...spot });
-    trace(strokes.at(-1));
+    trace($("#paint"), strokes.at(-1), [photo.width, photo.height]);
   },
 };
 
-function trace({ points, width, erase }) {
-  const paint = $("#paint"), context = paint.getContext("2d"), scale = paint.width / photo.width;
-  context.globalCompositeOperation = erase ? "destination-out" : "source-over";
-  context.strokeStyle = "#fff";
-  context.lineCap = context.lineJoin = "round";
-  context.lineWidth = (width / 100) * Math.max(paint.width, paint.height);
-  context.beginPath();
-  for (const { x, y } of [points[0], ...points]) context.lineTo(x * scale, y * scale);
-  context.stroke();
-}
-
 function repaint() {
   $("#paint").getContext("2d").clearRect(0, 0, $("#paint").width, $("#paint").height);
-  strokes.forEach(trace);
+  for (const stroke of strokes) trace($("#paint"), stroke, [photo.width, photo.height]);
 }
 
 const dropped = { look() {}, hint: () => (focusHint(), draw()), mask: joined };
@@ -394,7 +410,7 @@ function drag(event) {
     sheet.onpointermove = sheet.onpointerup = sheet.onpointercancel = null;
     if (type === "pointerup") attempt(dropped[kind]);
     else if (kind === "look") setSplit(split); // the finger scrolls, or two of them zoom
-    else back();
+    else revert();
   };
 }
 
@@ -402,34 +418,27 @@ function drag(event) {
 async function masked() {
   repaint();
   if (tool() !== "mask") return (mask = null);
-  const paint = $("#paint"), whole = new OffscreenCanvas(paint.width, paint.height), painted = strokes;
-  const context = whole.getContext("2d");
-  context.fillRect(0, 0, whole.width, whole.height);
-  context.drawImage(paint, 0, 0);
-  const isSeen = context.getImageData(0, 0, whole.width, whole.height).data.some((value, i) => i % 4 < 3 && value > 127);
-  const stem = photo.name.split(/[\\/]/).pop().replace(/\.\w+$/, "");
-  const file = new File([await whole.convertToBlob()], `${stem}_mask.png`);
-  const sent = isSeen ? await renew({ file, made: "here", strokes: painted }) : null;
+  const painted = strokes, sent = await maskOf(here, { strokes, size: [photo.width, photo.height] });
   if (painted === strokes) mask = tool() === "mask" ? sent : null; // else that of other strokes, or of another photo, follows
 }
 
 /** Show both samples joined by the mask. */
 async function joined() {
   await masked();
-  await show();
+  await enlarge();
 }
 
 /** How far a key moves something, in pixels of the photo. */
-function step({ key, shiftKey }) {
+function way({ key, shiftKey }) {
   const far = Math.max(1, Math.round(Math.max(photo.width, photo.height) / (shiftKey ? 10 : 100)));
   return { ArrowLeft: [-far, 0], ArrowRight: [far, 0], ArrowUp: [0, -far], ArrowDown: [0, far] }[key];
 }
 
 /** Do by keys on the picture what the pointer does. */
 function steer(event) {
-  const way = step(event), kind = tool();
+  const path = way(event), kind = tool();
   if (event.target !== event.currentTarget || kind === "look" || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (way) move([spot], [spot], ...way), cross();
+  if (path) move([spot], [spot], ...path), cross();
   else if (event.key === "Escape") $("#tools :checked").focus();
   else if (event.key === "Enter" || event.key === " ") draggers[kind](spot, true), attempt(dropped[kind]);
   else return;
@@ -456,12 +465,12 @@ function hintNode(hint) {
   node.onpointerdown = (event) => {
     const before = place(event), start = structuredClone(all);
     node.setPointerCapture(event.pointerId);
-    remember();
+    note();
     node.onpointermove = (moved) => {
       const now = place(moved);
       move(all, start, now.x - before.x, now.y - before.y);
       [...$("#hints").children].forEach((other, i) => put(other, hints[i]));
-      if (!calls.live) calls.live = show().catch(() => {}).finally(() => (calls.live = null));
+      if (!calls.live) calls.live = enlarge().catch(() => {}).finally(() => (calls.live = null));
     };
     node.onpointerup = () => {
       node.onpointermove = null;
@@ -472,13 +481,13 @@ function hintNode(hint) {
   };
   node.onfocus = () => group !== hint.group && select(hint);
   node.onkeydown = (event) => {
-    const way = step(event);
-    if (event.key === "Escape") return (spot = { x: hint.x, y: hint.y }), $("#sheet").focus();
-    if (!way || event.ctrlKey || event.metaKey || event.altKey) return;
+    const path = way(event);
+    if (event.key === "Escape") return event.stopPropagation(), (spot = { x: hint.x, y: hint.y }), $("#sheet").focus();
+    if (!path || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     event.stopPropagation();
-    remember();
-    move(all, structuredClone(all), ...way);
+    note();
+    move(all, structuredClone(all), ...path);
     select(hint);
     attempt(() => draw());
   };
@@ -524,14 +533,14 @@ function palette(colors) {
 function paintIn(color) {
   $("#color").value = color;
   if (!hints.some((hint) => hint.group === group)) return;
-  remember();
+  note();
   hints.filter((hint) => hint.group === group).forEach((hint) => (hint.color = color));
   update();
   attempt(() => draw());
 }
 
 function removeHints(which) {
-  remember();
+  note();
   const next = hints[hints.findLastIndex(which) + 1] ?? hints.find((hint) => !which(hint));
   hints = hints.filter((hint) => !which(hint));
   group = next?.group ?? null;
@@ -548,16 +557,18 @@ function update() {
   $("#sheet").tabIndex = kind === "look" ? -1 : 0; // in Compare, the slider is for keys
   $("#sheet").role = kind === "look" ? null : "application";
   $("#sheet").ariaLabel = { look: null, hint: KEYS + "place a hint", mask: KEYS + "dab with the brush" }[kind];
-  $("#compare").hidden = kind === "mask";
   const focused = $("#hints").contains(document.activeElement);
   $("#hints").replaceChildren(...(kind === "hint" ? hints.map(hintNode) : []));
   if (focused) focusHint();
   enable("#remove", hints.some((hint) => hint.group === group));
   enable("#clear", hints.length);
   enable("#undo", past.length);
+  enable("#redo", future.length);
+  $("#everywhere").textContent = spread ? "Give back their moods" : wall.meant().length < album.photos.length ? "This mood to those selected" : "This mood everywhere";
+  $("#everywhere").hidden = album.photos.length < 2;
   const usual = reference && $("#use").checked ? facts.transferred : facts.temperature;
   if (!$("#temperature").dataset.own) $("#temperature").value = at(usual, facts.levels[0]);
-  $("#heat").textContent = temperature() || shortest(usual);
+  $("#heat").textContent = wish().temperature || shortest(usual);
   for (const label of document.querySelectorAll("label:has(> output + input)")) {
     if (label.id !== "" || label.querySelector("#strength")) label.querySelector("output").textContent = label.querySelector("input").value;
   }
@@ -573,9 +584,14 @@ function shortest(levels) {
 }
 
 function setSplit(percent) {
+  $("#sheet").classList.remove("gray");
   $("#split").value = percent;
   $("#sheet").style.setProperty("--split", `${percent}%`);
-  $("#sheet").style.setProperty("--cut", percent);
+}
+
+/** Show all of the photo as it is, or as much as before. */
+function toggle() {
+  $("#sheet").classList.toggle("gray");
 }
 
 // --- another photo ------------------------------------------------------------------------------------------
@@ -608,45 +624,45 @@ async function redraw() {
 
 const on = (selector, event, work) => $(selector).addEventListener(event, (happened) => attempt(() => work(happened)));
 
-function list() {
-  const index = Math.max(0, $("#photos").selectedIndex);
-  $("#photos").replaceChildren(...photos.map((entry, i) => new Option(`${entry.done ? "✓ " : ""}${entry.name}`, i)));
-  $("#photos").selectedIndex = index;
-  $("#list").hidden = photos.length < 2;
-}
-
 async function add(files) {
-  const added = [...files].map((file) => ({ name: file.name, file }));
+  const added = [...files].map((file) => recall({ name: file.name, file }));
   if (!added.length) return;
-  photos.push(...added);
-  list();
+  album.photos.push(...added);
+  wall.update();
+  if (!here) show("wall");
+  facts = await loaded;
   try {
-    await open(added[0]);
+    if (added.length === 1) await open(added[0]);
+    else if (here) back();
+    else wall.develop();
   } catch (error) {
-    if (here !== added[0]) photos = photos.filter((entry) => entry !== added[0]);
-    list();
-    $("#photos").selectedIndex = photos.indexOf(here);
+    if (here !== added[0] && added.length === 1) album.photos.splice(album.photos.indexOf(added[0]), 1), rememberSent();
+    wall.update();
+    if (!here) show(album.photos.length ? "wall" : "drop");
     throw error;
   }
 }
 
 async function go(step) {
-  const entry = photos[$("#photos").selectedIndex + step];
+  const entry = here && wall.neighbour(here, step);
   if (entry) await open(entry);
 }
 
 on("#file", "change", async ({ target }) => (await add(target.files), (target.value = "")));
 on("#second", "change", async ({ target }) => target.files[0] && follow({ file: target.files[0] }));
-on("#photos", "change", ({ target }) => open(photos[target.selectedIndex]));
+on("#back", "click", back);
+on("#star", "click", () => wall.favour(here));
+on("#everywhere", "click", everywhere);
 on("#previous", "click", () => go(-1));
 on("#next", "click", () => go(1));
 on("#more", "click", () => turn(first + EIGHT));
 on("#earlier", "click", () => turn(Math.max(0, first - EIGHT)));
 on("#save", "click", save);
 on("#undo", "click", undo);
+on("#redo", "click", redo);
 on("#zoom", "click", () => setZoom($("#zoom").ariaPressed !== "true"));
 on("#like", "click", async () => {
-  const values = large({ saturation: 1, white_balance: 0 }); // those of the page are applied to what is drawn from it
+  const values = await large({ saturation: 1, white_balance: 0 }); // those of the page are applied to what is drawn from it
   const kept = await ask("keep", values);
   mask = null;
   await follow({ ...kept, wish: values });
@@ -654,7 +670,7 @@ on("#like", "click", async () => {
   await redraw();
 });
 on("#copy", "click", async () => {
-  const command = await ask("command", large());
+  const command = await ask("command", await large());
   $("#command").textContent = command;
   $("#command").hidden = false;
   await navigator.clipboard?.writeText(command).catch(() => {});
@@ -672,9 +688,9 @@ on("#split", "input", ({ target }) => setSplit(target.value));
 on("#color", "change", ({ target }) => paintIn(target.value));
 on("#remove", "click", () => removeHints((hint) => hint.group === group));
 on("#clear", "click", () => removeHints(() => true));
-on("#inside", "change", show);
+on("#inside", "change", enlarge);
 on("#unmask", "click", () => {
-  remember();
+  note();
   strokes = [];
   return joined();
 });
@@ -682,7 +698,7 @@ on("#temperature", "change", ({ target }) => ((target.dataset.own = "1"), redraw
 on("#levels", "change", ({ target }) => ((target.dataset.own = "1"), redraw()));
 for (const name of ["guidance", "saturation", "balance", "strength", "mood", "use"]) on(`#${name}`, "change", redraw);
 on("#frame", "change", reframe);
-on("#reset", "click", () => (settings(), redraw()));
+on("#reset", "click", () => (showSettings({}), redraw()));
 on("#reference", "click", (event) => {
   const canvas = $("#reference"), box = canvas.getBoundingClientRect();
   const at = [(event.offsetX * canvas.width) / box.width, (event.offsetY * canvas.height) / box.height];
@@ -691,14 +707,18 @@ on("#reference", "click", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  const types = event.target.closest("select, [type=color]"), steps = event.target.closest("input");
-  if (event.key === "z" && (event.ctrlKey || event.metaKey)) return event.preventDefault(), undo();
+  const types = event.target.closest("select, [type=color]"), steps = event.target.closest("input"), key = event.key.toLowerCase();
+  if (key === "z" && (event.ctrlKey || event.metaKey)) return event.preventDefault(), event.shiftKey ? redo() : undo();
   if (!photo || types || event.ctrlKey || event.metaKey || event.altKey) return;
-  if ("12345678".includes(event.key)) attempt(() => choose(first + Number(event.key) - 1));
-  else if (event.key.toLowerCase() === "s") attempt(save);
-  else if (event.key === "Delete" && hints.some((hint) => hint.group === group)) removeHints((hint) => hint.group === group), focusHint();
-  else if (event.key === "ArrowLeft" && !steps) attempt(() => go(-1));
-  else if (event.key === "ArrowRight" && !steps) attempt(() => go(1));
+  if ("12345678".includes(key)) attempt(() => choose(first + Number(key) - 1));
+  else if (key === "s") attempt(save);
+  else if (key === "f") wall.favour(here);
+  else if (key === "escape" && tool() !== "look" && !event.target.closest("#tools")) $("#tools :checked").focus();
+  else if (key === "escape" && album.photos.length > 1) back();
+  else if (key === "delete" && hints.some((hint) => hint.group === group)) removeHints((hint) => hint.group === group), focusHint();
+  else if (key === " " && !event.target.closest("button, input:not([type=range]), summary")) event.preventDefault(), event.repeat || toggle();
+  else if (key === "arrowleft" && !steps) attempt(() => go(-1));
+  else if (key === "arrowright" && !steps) attempt(() => go(1));
 });
 
 document.addEventListener("dragover", (event) => {
@@ -715,42 +735,35 @@ document.addEventListener("drop", (event) => {
   else attempt(() => add(files));
 });
 
+addEventListener("attempted", () => (park(), wall.develop()));
+addEventListener("pagehide", park);
+addEventListener("storage", (event) => recalled(event) && (wall.update(), wall.develop()));
 addEventListener("beforeunload", (event) => {
   park();
-  const isLost = ({ saved }) => (work) => work?.length && !saved?.has(JSON.stringify(work));
-  if (photos.some((entry) => [entry.work?.hints, entry.work?.strokes].some(isLost(entry)))) event.preventDefault();
+  const isLost = ({ contained }) => (work) => work.length && !contained?.has(JSON.stringify(work));
+  const sent = album.photos.filter(({ key }) => !key); // work on those given is remembered
+  if (sent.some((entry) => [entry.work.hints, entry.work.strokes].some(isLost(entry)))) event.preventDefault();
+});
+addEventListener("popstate", ({ state }) => {
+  const entry = state?.photo && album.photos.find((other) => placeOf(other) === state.photo);
+  if (entry && entry !== here) attempt(() => open(entry, false));
+  else if (!entry && here && album.photos.length > 1) leave();
 });
 
-/** Set all settings to the model's own. */
-function settings() {
-  delete $("#temperature").dataset.own;
-  $("#temperature").value = at(facts.temperature, facts.levels[0]);
-  $("#levels").replaceChildren(...facts.levels.map((level) => {
-    const label = document.createElement("label");
-    const input = Object.assign(document.createElement("input"), { type: "range", min: 0, max: 1.5, step: 0.05, name: level });
-    input.value = at(facts.temperature, level);
-    label.append(level === 0 ? "Base" : `${level} × ${level}`, input);
-    return label;
-  }));
-  $("#guided").hidden = facts.guidance === null;
-  $("#guidance").max = facts.max_guidance;
-  $("#guidance").value = facts.guidance ?? 0;
-  $("#saturation").value = 1;
-  $("#balance").value = 0;
-  $("#use").checked = false;
-  $("#mood").checked = true;
-}
+history.replaceState(history.state, "", location.pathname); // a cookie has the token now, which is not for bookmarks and pictures of the screen
 
-history.replaceState(null, "", location.pathname); // a cookie has the token now, which is not for bookmarks and pictures of the screen
-
+const loaded = ask("facts", {});
+loaded.catch(() => {});
 attempt(async () => {
   $("#status").textContent = "loading the model";
-  facts = await ask("facts", {});
+  album.facts = facts = await loaded;
   $("#status").textContent = "";
-  const added = photos; // meanwhile, which is being opened
-  photos = [...facts.given, ...added];
-  settings();
-  list();
-  if (added.length) $("#photos").selectedIndex = photos.indexOf(added[0]);
-  else if (photos.length) await open(photos.find((entry) => !entry.done) ?? photos[0]);
+  const added = album.photos; // meanwhile
+  album.photos = [...facts.given.map(recall), ...recallSent(), ...added];
+  showSettings({});
+  wall.begin((entry) => open(entry));
+  const last = album.photos.find((entry) => placeOf(entry) === history.state?.photo);
+  if (added.length) return;
+  if (last || album.photos.length === 1) await open(last ?? album.photos[0], false);
+  else show(album.photos.length ? "wall" : "drop");
 });
