@@ -129,7 +129,7 @@ class Tab:
     def __init__(self, browser, url, **options):
         options = {"viewport": {"width": 1280, "height": 900}, "accept_downloads": True} | options
         self.context = browser.new_context(**options)
-        self.context.set_default_timeout(180_000)
+        self.context.set_default_timeout(60_000)
         self.page, self.problems = self.context.new_page(), []
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("request", self._elsewhere)
