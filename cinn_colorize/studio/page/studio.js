@@ -271,7 +271,7 @@ async function show() {
   for await (const made of await ask("samples", large({ number: 1, size }), "large")) {
     $("#after").src = made.picture;
     const how = mask ? `mix: seed ${made.seed} inside, ${chosen} outside` : `seed ${made.seed}`;
-    const density = made.log_prob === null ? "" : `, log p ${Math.round(made.log_prob).toLocaleString("en")} nats`;
+    const density = made.log_prob === null ? "" : `, log-likelihood ${Math.round(made.log_prob).toLocaleString("en")} nats`;
     $("#caption").textContent = `${how}${density} · ${photo.width} × ${photo.height}`;
     $("#after").alt = `The colorization with ${how}`;
   }
