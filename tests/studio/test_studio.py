@@ -138,3 +138,18 @@ def test_a_photo_without_a_suffix_has_pictures_of_its_format(tmp_path, photo):
 def _written(item):
     item.path.write_bytes(b"x")
     return item
+
+
+def test_a_mask_is_saved_beside_its_picture_and_not_instead_of_another(tmp_path, narrow_weights, new_studio):
+    Image.fromarray(GRAY).save(tmp_path / "a.jpg")
+    library, saved = Library([tmp_path / "a.jpg"]), []
+    studio, photo = new_studio(library, weights=narrow_weights), library.given()[0]["id"]
+    for columns in (100, 200, 100):
+        mask = library.new("a_mask.png", made=True)
+        Image.fromarray((np.arange(300) < columns) * np.full(GRAY.shape, 255, np.uint8)).save(mask.path)
+        wanted = PageRequest(photo=photo, mask=library.add(mask).id, outside=1)
+        saved.append([path.name for path in studio.save(wanted)])
+    first, other = ["a_mix_000_001.jpg", "a_mask.png"], ["a_mix_000_001_2.jpg", "a_mask_2.png"]
+    assert saved == [first, other, first]
+    with Image.open(tmp_path / "a_mask.png") as mask:
+        assert np.count_nonzero(mask) == 100 * GRAY.shape[0]
