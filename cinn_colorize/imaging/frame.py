@@ -10,6 +10,7 @@ The constants were chosen on the scans and photos of ``scripts/measure/frames.py
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +40,7 @@ _PLAIN, _PLAIN_GRAY = 0.62, 0.8  # share of the frame in its tone; of a gray fra
 _GRAY = 25.0, 80.0  # L*
 _AROUND = 5  # pixels around a step where its exact place is looked for
 _CLEAR = 6.0  # difference in L* that shows it
+_BLURRED = 2  # pixels of a side of the picture that the frame around it may reach into
 _CURVED = 2.0  # pixels that it may lie beside a straight line
 _OUTERMOST = 10  # percent of the places of a side may lie outside the box
 
@@ -57,6 +59,14 @@ def find_picture(L: Floats, size: tuple[int, int]) -> Box | None:
 
     Returns where nearly all of the picture lies in the photo of a height and width; None without a frame.
     """
+    if not (box := _innermost(L)):
+        return None
+    x, y = size[1] / L.shape[1], size[0] / L.shape[0]
+    return Box(round(box[0] * x), round(box[1] * y), round(box[2] * x), round(box[3] * y))
+
+
+def _innermost(L: Floats) -> tuple[float, float, float, float] | None:
+    """Return left, top, right and bottom of the picture in pixels of L* (h, w), in the innermost frame."""
     turned = [L.T, L, L[:, ::-1].T, L[::-1]]  # in each, one of the four sides is the first row
     sides = [_steps(side) for side in turned]
     steps = _rectangle(L, sides) if all(sides) else None
@@ -68,9 +78,12 @@ def find_picture(L: Floats, size: tuple[int, int]) -> Box | None:
         _outer_depth(side, step, *neighbours[k % 2])
         for k, (side, step) in enumerate(zip(turned, steps, strict=True))
     )
-    height, width = L.shape
-    x, y = size[1] / width, size[0] / height
-    return Box(round(left * x), round(top * y), round((width - right) * x), round((height - bottom) * y))
+    right, bottom = L.shape[1] - right, L.shape[0] - bottom
+    # A mount may lie within the edge of a film, and a print with a border on a board.
+    x, y = math.ceil(left) + _BLURRED, math.ceil(top) + _BLURRED
+    if inner := _innermost(L[y : int(bottom) - _BLURRED, x : int(right) - _BLURRED]):
+        return inner[0] + x, inner[1] + y, inner[2] + x, inner[3] + y
+    return left, top, right, bottom
 
 
 def _steps(L: Floats) -> list[_Step]:

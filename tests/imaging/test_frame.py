@@ -45,6 +45,13 @@ def test_a_frame_of_any_tone_is_found(tone):
     assert_near(found(framed(tone)), expected())
 
 
+@pytest.mark.parametrize("tones", [(235, 12), (120, 8), (240, 90)], ids=["mount", "gray mount", "board"])
+def test_of_two_frames_the_inner_one_has_the_picture(tones):
+    inner, outer = tones
+    page = framed(outer, framed(inner), (25, 18, 25, 18))
+    assert_near(found(page), [place + added for place, added in zip(expected(), (25, 18) * 2, strict=True)])
+
+
 @pytest.mark.parametrize("scale", [0.4, 1, 4])
 def test_a_frame_is_found_at_any_size(scale):
     page = framed(12)
