@@ -1,6 +1,8 @@
 """The studio itself: what it draws, saves and names, and the commands that do the same."""
 
+import gc
 import shlex
+import weakref
 
 import numpy as np
 import pytest
@@ -61,6 +63,18 @@ def test_a_changed_file_is_opened_again(tmp_path, new_studio):
     first = studio.samples(wanted)[0].ab
     Image.fromarray(np.rot90(GRAY)).save(tmp_path / "a.png")
     assert not np.array_equal(studio.samples(wanted)[0].ab, first)
+
+
+def test_the_photo_seen_longest_ago_is_closed(tmp_path, monkeypatch, narrow_weights, new_studio):
+    monkeypatch.setattr("cinn_colorize.studio.studio._OPEN", 2)
+    for name in "abc":
+        Image.fromarray(GRAY[:64, :80]).save(tmp_path / f"{name}.png")
+    library, opened = Library(sorted(tmp_path.iterdir())), []
+    studio = new_studio(library, weights=narrow_weights)
+    for given in library.given():
+        opened.append(weakref.ref(studio._opened(PageRequest(photo=given["id"])).photo))
+    gc.collect()
+    assert [photo() is None for photo in opened] == [True, False, False]
 
 
 def test_nothing_is_replaced_and_one_picture_is_saved_once(tmp_path, new_studio):
