@@ -187,8 +187,7 @@ class Tinted:
     """The control that any measure must survive: samples of one photo that are one colorization, tinted.
 
     The colours at temperature 0, ``center`` (2, r, r), with one Gaussian tint a sample, the same everywhere
-    in the photo, differ from each other in nothing that has to do with its objects. What they reach in a
-    measure, spread alone reaches. They cost no pass through the network beyond the sample at temperature 0.
+    in the photo, have nothing to do with its objects: what they reach in a measure, spread alone reaches.
     """
 
     def __init__(self, photo: Square, center: Floats, samples: int, seed: int) -> None:
@@ -250,11 +249,7 @@ def _to_rgb(L: Floats, ab: Floats, tint: Floats) -> Floats:
 
 
 def _shortfall(name: str, value: float) -> float:
-    """Return how far a measure is from the best it can be, up to a constant.
-
-    Infinity for nan, and for those that are not chosen by: those that tints do not change, and ``variance``,
-    of which neither much nor little is good.
-    """
+    """Return how far a measure is from its best, up to a constant; infinity for nan and those without one."""
     if name.startswith("best_of"):
         found = value
     elif name.startswith(("calibration", "chroma")):

@@ -34,7 +34,7 @@ _EXIF = b"Exif\0\0"
 _IPTC_MARKER = b"\x1c"  # that each of its fields begins with
 _LONG, _UNDEFINED = 4, 7
 _WORDS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4}  # bytes, by type
-_WORDS |= {16: 8, 17: 8, 18: 8}  # of BigTIFF
+_WORDS |= dict.fromkeys((16, 17, 18), 8)  # of BigTIFF
 _SIZES = _WORDS | {5: 8, 10: 8}  # bytes of a value; a fraction has two words
 _LARGEST = 2**32 - 1  # place in a file
 _MOST = 2**26  # bytes of a file's values
@@ -56,15 +56,12 @@ _Directory = dict[int, _Entry]
 
 
 def read_fields(file: BinaryIO, page: int = 1) -> dict[str, bytes]:
-    """Return EXIF without the orientation, and IPTC, by libvips' names; none of a damaged directory.
-
-    No IPTC of a BigTIFF, into which libvips writes a part of it.
-    """
+    """Return EXIF without the orientation, and IPTC, by libvips' names; none of a damaged directory."""
     own = _intact_directory(file, page)
     fields = {}
     if exif := _of_exif(own):
         fields["exif-data"] = _EXIF + _HEADER + _packed(exif, len(_HEADER))
-    file.seek(0)
+    file.seek(0)  # libvips writes a part of the IPTC into a BigTIFF
     if Tag.IPTCNAA in own and file.read(4) in _ORDERS:
         fields["iptc-data"] = _iptc_of(own[Tag.IPTCNAA])
     return fields
@@ -85,10 +82,7 @@ def other_channels(file: BinaryIO, page: int = 1) -> int:
 
 
 def is_cut_off(file: BinaryIO, page: int = 1) -> bool:
-    """Return whether the file ends inside the profile of a page, which libtiff would leave out.
-
-    Or before its last pixels, for which libtiff may give black, but for compressed ones.
-    """
+    """Return whether the file ends inside a page's profile, or before its last pixels if not compressed."""
     own, end = _intact_directory(file, page), file.seek(0, os.SEEK_END)
     if _end_of_profile(file, page) > end:
         return True
@@ -233,10 +227,7 @@ def _directory(file: BinaryIO, page: int = 1) -> _Directory:
 
 
 class _Tiff:
-    """Reads directories of a TIFF, and of what lies outside them no more than the file has bytes.
-
-    Tags that say more are crafted: they name the same bytes again and again.
-    """
+    """Reads directories, and no more values than the file has bytes: crafted tags name them repeatedly."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._size = file, file.seek(0, os.SEEK_END)

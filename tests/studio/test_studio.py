@@ -2,13 +2,15 @@
 
 import gc
 import shlex
+import sys
 import weakref
 
 import numpy as np
 import pytest
-from helpers import GRAY, names
+from helpers import COLOR, GRAY, names
 from PIL import Image
 
+from cinn_colorize.errors import PhotoError
 from cinn_colorize.models.registry import DEFAULT, MODELS
 from cinn_colorize.request import SampleRequest, TransferRequest
 from cinn_colorize.studio.library import Library
@@ -75,6 +77,29 @@ def test_the_photo_seen_longest_ago_is_closed(tmp_path, monkeypatch, narrow_weig
         opened.append(weakref.ref(studio._opened(PageRequest(photo=given["id"])).photo))
     gc.collect()
     assert [photo() is None for photo in opened] == [True, False, False]
+
+
+def test_the_picture_of_a_photo_that_was_sent_is_not_saved_beside_it(narrow_weights, new_studio):
+    library = Library()
+    sent = library.new("a.png")
+    Image.fromarray(GRAY).save(sent.path)
+    studio, wanted = new_studio(library, weights=narrow_weights), PageRequest(photo=library.add(sent).id)
+    with pytest.raises(PhotoError, match=r"^a\.png: was sent by the page, so its pictures are downloads$"):
+        studio.save(wanted)
+    assert names(library.folder) == [sent.path.name]
+    library.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such permissions")
+def test_a_picture_is_no_more_readable_than_its_reference(tmp_path, narrow_weights, new_studio):
+    for name, mode in (("a.jpg", 0o644), ("b.jpg", 0o600)):
+        Image.fromarray(COLOR).save(tmp_path / name)
+        (tmp_path / name).chmod(mode)
+    library = Library([tmp_path / "a.jpg", tmp_path / "b.jpg"])
+    photo, reference = (given["id"] for given in library.given())
+    wanted = PageRequest(photo=photo, reference=reference)
+    (saved,) = new_studio(library, weights=narrow_weights).save(wanted)
+    assert saved.stat().st_mode & 0o777 == 0o600
 
 
 def test_nothing_is_replaced_and_one_picture_is_saved_once(tmp_path, new_studio):
