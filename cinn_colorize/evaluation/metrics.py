@@ -204,7 +204,8 @@ class Tinted:
     def in_saturations(self) -> Statistics:
         """Compare the center times 0.25 to 2, in equal steps, with the photo: a control of ``objects``."""
         factors = np.linspace(0.25, 2, len(self._normal))[:, None, None, None]
-        return _structure(limited(factors * self._center), self._photo.ab.astype(np.float64))
+        colors = np.clip(factors * self._center, -_LIMIT, _LIMIT)
+        return _structure(colors, self._photo.ab.astype(np.float64))
 
     def like(self, samples: Floats) -> Statistics:
         """Compare samples whose tints vary as the means of other samples (n, 2, r, r) do with the photo."""
