@@ -1,11 +1,16 @@
-"""Errors whose cause the user can remove."""
+"""Errors whose cause the user can remove, and words for their messages: names of files, numbers of things."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)//?")
 
 
 class CinnError(Exception):
@@ -58,6 +63,40 @@ class WorkerError(CinnError):
 
 class EngineError(CinnError):
     """The engine that computes the network does not support a request."""
+
+
+def printable(text: str) -> str:
+    """Return text with escapes for all that a terminal would not print but obey, line ends among it."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """Return a number of things in words."""
+    return f"{number} {one if number == 1 else several or one + 's'}"
+
+
+def printable_name(path: str | os.PathLike[str]) -> str:
+    """Return a path as printable text of one line, whatever bytes it has."""
+    return printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
+
+
+def missing(path: str | os.PathLike[str], problem: str = "no such file or folder") -> str:
+    """Return the message for a photo that does not exist: the problem, or that it is a URL or stdin."""
+    name = printable_name(path)
+    if name == "-":
+        return "-: no file has this name, and stdin is not read here; name it /dev/stdin"
+    if url := _URL.match(name):  # of whose slashes a path has one
+        return f"{url[1]}//{name[url.end() :]}: URLs are not read; download the photo and give its file"
+    return f"{name}: {problem}"
+
+
+@contextlib.contextmanager
+def os_errors_as(kind: type[CinnError], path: str | os.PathLike[str], problem: str) -> Iterator[None]:
+    """Turn an OSError into an error of this kind: the file's name, the problem, and the system's reason."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{printable_name(path)}: {problem} ({error.strerror or error})") from error
 
 
 def ending_in_a_line(main: Callable[[], None]) -> Callable[[], None]:

@@ -3,8 +3,6 @@
 They hold no weights, so they change only with the code, torch and the architecture of a model.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

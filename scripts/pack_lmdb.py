@@ -5,8 +5,6 @@ PHOTOS is a zip or folder. FOLDER receives bedroom_train_lmdb and bedroom_val_lm
 ones go to the validation set. WebP and JPEG files are packed as they are, others as WebP.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 from pathlib import Path

@@ -11,8 +11,6 @@ under --run, so that a stopped command continues; remove the folder to measure a
 are not written: the command ends with the pages to read.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re
@@ -225,7 +223,7 @@ class Section(NamedTuple):
     model: str = "natural"  # whose weights it is of; the methods of the comparison share a ``backbone``
 
 
-ENGINES = ("scripts/measure/engines.py", "examples/tea-gardens.jpg")
+ENGINES = ("scripts/benchmarks/engines.py", "examples/tea-gardens.jpg")
 SETTINGS = ("scripts/measure/settings.py", DEV, OTHERS, SETTING, *SWEPT, "--photos")
 SECTIONS = {
     "readme": Section("README.md", 20, readme),
@@ -233,7 +231,7 @@ SECTIONS = {
     "calibration": Section("docs/evaluation.md", 3, calibration),
     "temperature": Section("docs/temperature.md", 5, lambda job: job.run(*SETTINGS, job.photos or 60)),
     "hints": Section("docs/hints.md", 5, printed("scripts/measure/hints.py", DEV, limit="-n")),
-    "things": Section("docs/hints.md", 10, printed("scripts/measure/things.py", DEV, limit="-n")),
+    "things": Section("docs/hints.md", 10, printed("scripts/measure/hints.py", DEV, "--things", limit="-n")),
     "likeliest": Section("docs/temperature.md", 5, likeliest),
     "onnx": Section("docs/onnx.md", 3, printed(*ENGINES, limit="-r", few=1)),
     "samples": Section("docs/gallery.md", 1, samples),

@@ -24,9 +24,8 @@ from cinn_colorize.batch.colorizing import Job
 from cinn_colorize.batch.plan import Event, Failure, Plan, Result, Task
 from cinn_colorize.batch.workers import Sender, prepare
 from cinn_colorize.engines.choice import ModelSpec
-from cinn_colorize.errors import CinnError, PhotoError, WorkerError
+from cinn_colorize.errors import CinnError, PhotoError, WorkerError, os_errors_as, printable_name
 from cinn_colorize.files.atomic import TemporaryFolder, temporary
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.files.processes import Child, end_with_parent
 
 log = logging.getLogger(__name__)
@@ -113,11 +112,9 @@ def _check_address(address: str | None) -> None:
 @contextlib.contextmanager
 def _probe(folder: Path) -> Iterator[Path]:
     """Create a file in the output folder, which reveals machines that do not share the folder."""
-    try:
+    with os_errors_as(PhotoError, folder, "cannot be written to"):
         folder.mkdir(parents=True, exist_ok=True)
         path, descriptor = temporary(folder)
-    except OSError as error:
-        raise PhotoError(f"{printable_name(folder)}: cannot be written to ({error.strerror})") from error
     try:
         yield path
     finally:

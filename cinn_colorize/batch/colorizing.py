@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from cinn_colorize.batch.plan import Event, Existing, Failure, Finished, Plan, Result, State, Task
 from cinn_colorize.batch.result_files import ExistingResults, ResultStates, check_names, make_folder
-from cinn_colorize.errors import ExistsError, OutputError, PhotoError
-from cinn_colorize.files.messages import printable_name
+from cinn_colorize.errors import ExistsError, OutputError, PhotoError, printable_name
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.model_server import ModelClient
@@ -217,7 +216,7 @@ class _Colorizing:
         plan, photo = self._plan, self._photo
         method = replace(plan.method, number=1, seed=colorization.seed)
         return [
-            method.draw(self._colorizer, plan.framed(plan.page(photo, number)))
+            method.draw(self._colorizer, plan.page(photo, number))
             for number in range(photo.page + 1, photo.page + photo.together)
         ]
 

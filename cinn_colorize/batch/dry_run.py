@@ -15,9 +15,8 @@ from cinn_colorize.batch.inputs import Input
 from cinn_colorize.batch.plan import Failure, Finished, State, Task
 from cinn_colorize.batch.result_files import ExistingResults, check_names, make_folder
 from cinn_colorize.batch.run import Batch
-from cinn_colorize.errors import OutputError, PhotoError
+from cinn_colorize.errors import OutputError, PhotoError, printable_name
 from cinn_colorize.files.atomic import TemporaryFolder
-from cinn_colorize.files.messages import printable_name
 
 _MOST = 4  # samples of a photo that are drawn to measure, if all are kept
 
@@ -113,7 +112,7 @@ def _photo(task: Task, job: Job) -> _Photo:
     if files:
         check_names(outputs or task.unlisted)
         for number in range(photo.page + 1, photo.page + photo.together):
-            plan.framed(plan.page(photo, number), is_sought=False)
+            plan.page(photo, number, is_sought=False)
     right = min(kept, len(states.right)) + (states.sheet is State.RIGHT)
     return _Photo(task, outputs, files, right, photo.width * photo.height, photo.picture_bytes)
 

@@ -25,10 +25,16 @@ from cinn_colorize.batch.result_files import check_names, make_folder
 from cinn_colorize.batch.workers import Sender, prepare, usable_cores
 from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.engines.choice import ModelSpec
-from cinn_colorize.errors import CinnError, FilmError, OriginalError, WeightsError, WorkerError
+from cinn_colorize.errors import (
+    CinnError,
+    FilmError,
+    OriginalError,
+    WeightsError,
+    WorkerError,
+    printable_name,
+)
 from cinn_colorize.files.atomic import original_at, sha256, writing
 from cinn_colorize.files.formats import SUFFIXES, is_film, own_suffix
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.files.processes import CONTEXT, end_with_parent
 from cinn_colorize.files.signals import blocked_in_children
 from cinn_colorize.film.encoding import FORMATS, Target

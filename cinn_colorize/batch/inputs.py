@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cinn_colorize.errors import MissingPhotoError, PhotoError
+from cinn_colorize.errors import MissingPhotoError, PhotoError, counted, missing, printable, printable_name
 from cinn_colorize.files.formats import FORMATS, SUFFIXES, own_suffix
-from cinn_colorize.files.messages import counted, missing, printable, printable_name
 
 # os.path.isdir is used where a name may be too long, for which Path.is_dir raises.
 

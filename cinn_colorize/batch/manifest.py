@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from cinn_colorize.batch.plan import Event, Failure, Result
-from cinn_colorize.errors import DataError
+from cinn_colorize.errors import DataError, counted, printable_name
 from cinn_colorize.files.atomic import check_output
-from cinn_colorize.files.messages import counted, printable_name
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from cinn_colorize.batch.inputs import Input
-from cinn_colorize.errors import CinnError, OutputError, PhotoError
+from cinn_colorize.errors import CinnError, OutputError, PhotoError, printable_name
 from cinn_colorize.files.atomic import leaves_folder
 from cinn_colorize.files.formats import format_of_name, own_suffix, written_suffix
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.options import MAX_PIXELS, Encoding, Pages, Rank, picked
 from cinn_colorize.latents.levels import PerLevel, format_levels
 from cinn_colorize.request import Request, shared_entries
@@ -168,13 +167,14 @@ class Plan(SamplesPlan):
         frame = self.request.frame
         return photo.framed(frame) if is_sought or frame != "auto" else photo
 
-    def page(self, photo: Photo, number: int) -> Photo:
-        """Open another page of a photo of :meth:`open`, by its number in the file."""
+    def page(self, photo: Photo, number: int, *, is_sought: bool = True) -> Photo:
+        """Open another page of a photo of :meth:`open`, by its number in the file, with its frame."""
         from cinn_colorize.imaging.photo import open_photo
 
         assert photo.source is not None
         name = f"{photo.name}, page {number}"
-        return open_photo(photo.source, max_pixels=self.max_pixels, name=name, page=number)
+        page = open_photo(photo.source, max_pixels=self.max_pixels, name=name, page=number)
+        return self.framed(page, is_sought=is_sought)
 
     def suffix(self, photo: Path) -> str:
         """Return the suffix of a photo's samples, unless the pattern has another."""

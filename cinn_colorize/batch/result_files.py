@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING
 
 from cinn_colorize.batch.inputs import Input, is_photo
 from cinn_colorize.batch.plan import Plan, State, Task
-from cinn_colorize.errors import OutputError, PhotoError
+from cinn_colorize.errors import OutputError, PhotoError, printable_name
 from cinn_colorize.files.atomic import FULL, is_too_long
 from cinn_colorize.files.formats import OUTPUT_SUFFIXES, format_of_name
-from cinn_colorize.files.messages import printable_name
 
 if TYPE_CHECKING:
     from cinn_colorize.colorizer import BaseColorizer
@@ -254,7 +253,7 @@ class ExistingResults:
         if page not in self._recipes:
             plan, photo = self._plan, self._photo
             if page:
-                photo = plan.framed(plan.page(photo, photo.page + page))
+                photo = plan.page(photo, photo.page + page)
             self._recipes[page] = self._colorizer.recipe(plan.drawn, plan.request.rendering, photo)
         return self._recipes[page]
 

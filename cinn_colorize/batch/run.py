@@ -16,11 +16,10 @@ from cinn_colorize.batch.inputs import Input
 from cinn_colorize.batch.plan import Event, Existing, Failure, Finished, Plan, Task
 from cinn_colorize.batch.result_files import ResultNames, is_made_here
 from cinn_colorize.engines.choice import ModelSpec
-from cinn_colorize.errors import CinnError, OriginalError, PhotoError
+from cinn_colorize.errors import CinnError, OriginalError, PhotoError, printable_name
 from cinn_colorize.files.atomic import TemporaryFolder, open_input, original_at, protecting, remove_leftovers
 from cinn_colorize.files.formats import FORMATS, format_of_content
 from cinn_colorize.files.limits import read_stream
-from cinn_colorize.files.messages import printable_name
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.manifest import Manifest

@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cinn_colorize.batch.colorizing import Job
 from cinn_colorize.batch.plan import Event, Failure, Finished, Plan, Task
 from cinn_colorize.engines.choice import ModelSpec
-from cinn_colorize.errors import CinnError, WorkerError
-from cinn_colorize.files.messages import printable_name
+from cinn_colorize.errors import CinnError, WorkerError, printable_name
 from cinn_colorize.files.processes import Child, end_with_parent
 from cinn_colorize.files.signals import ENDING
 

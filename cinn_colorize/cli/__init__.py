@@ -15,7 +15,7 @@ def main() -> None:
     from cinn_colorize.cli.app import app
     from cinn_colorize.cli.console import open_streams, print_trace, say
     from cinn_colorize.cli.interrupts import keeping, watch
-    from cinn_colorize.files.messages import printable_name
+    from cinn_colorize.errors import printable_name
     from cinn_colorize.files.signals import ENDING, handle_between_imports, ignore
 
     # These must not leave temporary files behind; train asks for a checkpoint instead.

@@ -24,8 +24,8 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup
 from cinn_colorize import __version__
 from cinn_colorize.cli.console import say
 from cinn_colorize.cli.interrupts import keeping
+from cinn_colorize.errors import printable
 from cinn_colorize.files.atomic import protecting
-from cinn_colorize.files.messages import printable
 from cinn_colorize.imaging.options import flags_of
 from cinn_colorize.models.registry import MODELS
 

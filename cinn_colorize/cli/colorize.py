@@ -17,10 +17,9 @@ import typer
 from cinn_colorize.cli import common
 from cinn_colorize.cli.console import counting, progress_bar, require_stdout, say, write_stdout
 from cinn_colorize.cli.summary import report, report_dry_run
-from cinn_colorize.errors import DataError, PhotoError
+from cinn_colorize.errors import DataError, PhotoError, os_errors_as, printable_name
 from cinn_colorize.files.formats import OUTPUT_SUFFIXES, format_of_name
 from cinn_colorize.files.limits import read_lines, read_stream, read_table
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.options import option
 from cinn_colorize.request import SampleRequest
 
@@ -153,10 +152,8 @@ class BatchOptions:
         listed = []
         for path in lists + ([self.files_from] if self.files_from else []):
             name = "stdin" if path == _STREAM else printable_name(path)
-            try:
+            with os_errors_as(DataError, name, "the list cannot be read"):
                 content = read_lines(sys.stdin.buffer) if path == _STREAM else read_table(path)
-            except OSError as error:
-                raise DataError(f"{name}: the list cannot be read ({error.strerror})") from error
             listed += read_list(content, name, null=self.null)
         return named, listed
 

@@ -23,9 +23,9 @@ import typer
 from cinn_colorize.cli.app import LENIENT
 from cinn_colorize.cli.console import fatal, show_log
 from cinn_colorize.engines.choice import Engine, ModelSpec
+from cinn_colorize.errors import counted
 from cinn_colorize.files.atomic import leaves_folder
 from cinn_colorize.files.formats import OUTPUT_FORMATS, OUTPUT_SUFFIXES, format_of_name
-from cinn_colorize.files.messages import counted
 from cinn_colorize.imaging import options
 from cinn_colorize.imaging.options import MAX_PIXELS, OUTPUT, Encoding, Pages, Precision, option
 from cinn_colorize.latents.levels import PerLevel, SomeLevels, parse_temperature, short_levels

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import typer
 
-from cinn_colorize.errors import CinnError
-from cinn_colorize.files.messages import printable, printable_name
+from cinn_colorize.errors import CinnError, printable, printable_name
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

@@ -13,8 +13,8 @@ import typer
 from cinn_colorize.cli.common import FolderOptions, GeneralOptions, ModelOptions, device_of, temperature_of
 from cinn_colorize.cli.console import print_path
 from cinn_colorize.cli.summary import claim
+from cinn_colorize.errors import printable_name
 from cinn_colorize.files.atomic import check_output, mode_like
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.options import option
 from cinn_colorize.latents.levels import by_level
 from cinn_colorize.models.registry import MODELS

@@ -13,9 +13,9 @@ import typer
 from cinn_colorize.cli import common
 from cinn_colorize.cli.console import counting, progress_bar, require_stdout, say
 from cinn_colorize.cli.summary import claim
+from cinn_colorize.errors import printable_name
 from cinn_colorize.files.atomic import check_output, protecting
 from cinn_colorize.files.formats import OUTPUT_SUFFIXES
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.options import DRAWING, OUTPUT, option
 from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, short_levels
 from cinn_colorize.models.registry import MAX_GUIDANCE, ModelInfo

@@ -13,8 +13,7 @@ from cinn_colorize.cli import common
 from cinn_colorize.cli.console import print_path, say
 from cinn_colorize.cli.summary import Progress, report
 from cinn_colorize.engines.choice import Engine
-from cinn_colorize.errors import CinnError
-from cinn_colorize.files.messages import counted
+from cinn_colorize.errors import CinnError, counted
 from cinn_colorize.imaging.options import FilmEncoding, option
 from cinn_colorize.request import FilmRequest
 

@@ -15,8 +15,7 @@ from cinn_colorize.cli import common
 from cinn_colorize.cli.console import print_path, say
 from cinn_colorize.cli.summary import claim
 from cinn_colorize.engines.choice import Engine, ModelSpec
-from cinn_colorize.errors import PhotoError
-from cinn_colorize.files.messages import printable_name
+from cinn_colorize.errors import PhotoError, printable_name
 from cinn_colorize.imaging.options import option
 
 if TYPE_CHECKING:

@@ -24,9 +24,8 @@ from cinn_colorize.cli.console import (
     say,
 )
 from cinn_colorize.cli.interrupts import keeping
-from cinn_colorize.errors import PhotoError
+from cinn_colorize.errors import PhotoError, counted, os_errors_as, printable_name
 from cinn_colorize.files.atomic import check_output
-from cinn_colorize.files.messages import counted, printable_name
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.films import Films
@@ -294,8 +293,5 @@ def claim(outputs: Iterable[Path], overwrite: bool, otherwise: str = "another fo
         if os.path.lexists(output) and not overwrite:
             raise PhotoError(f"{name}: exists; add --overwrite or choose {otherwise}")
         check_output(output, otherwise)
-        try:
+        with os_errors_as(PhotoError, output.parent, "cannot be made"):
             output.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            folder = printable_name(output.parent)
-            raise PhotoError(f"{folder}: cannot be made ({error.strerror})") from error

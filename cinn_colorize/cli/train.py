@@ -16,8 +16,7 @@ import typer
 from cinn_colorize.cli.common import NETWORK, debug_option, device_of, device_option, quiet_option
 from cinn_colorize.cli.console import console, draws, fatal, print_path, say, show_log
 from cinn_colorize.cli.interrupts import CODE, keeping
-from cinn_colorize.errors import DataError
-from cinn_colorize.files.messages import printable_name
+from cinn_colorize.errors import DataError, printable_name
 from cinn_colorize.files.signals import ENDING
 from cinn_colorize.imaging.options import option
 from cinn_colorize.training.choices import ABLATIONS, Ablation, Dataset, Precision, Preset, Stage

@@ -22,9 +22,8 @@ import PIL.ImageCms
 from numpy.typing import NDArray
 
 from cinn_colorize.data.urls import Url, cached, find, is_folder, open_file, retry, shown
-from cinn_colorize.errors import DataError
+from cinn_colorize.errors import DataError, printable_name
 from cinn_colorize.files.limits import check_bytes, check_pixels, read_file
-from cinn_colorize.files.messages import printable_name
 
 if TYPE_CHECKING:
     import lmdb

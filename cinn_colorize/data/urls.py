@@ -14,9 +14,8 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar
 
-from cinn_colorize.errors import DataError
+from cinn_colorize.errors import DataError, os_errors_as, printable_name
 from cinn_colorize.files.atomic import FULL, writing
-from cinn_colorize.files.messages import printable_name
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +142,7 @@ def cached(url: Url, folder: Path) -> Path:
     target = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{url.name}"
     system, path = _system(url)
     size: int | None = retry(url.shown, lambda: system.size(path))
-    try:
+    with os_errors_as(DataError, folder, "cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{target}.lock"):
             if target.exists() and size in (None, target.stat().st_size):
@@ -156,8 +155,6 @@ def cached(url: Url, folder: Path) -> Path:
                 raise DataError(f"{printable_name(folder)}: {missing}")
             log.info("fetching %s to %s", url.shown, printable_name(folder))
             retry(url.shown, lambda: _fetch(system, path, target))
-    except OSError as error:
-        raise DataError(f"{printable_name(folder)}: cannot be written ({error.strerror})") from error
     return target
 
 

@@ -9,8 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cinn_colorize.errors import WeightsError
-from cinn_colorize.files.messages import printable_name
+from cinn_colorize.errors import WeightsError, printable_name
 from cinn_colorize.imaging.options import Precision
 
 if TYPE_CHECKING:

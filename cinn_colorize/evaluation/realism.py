@@ -21,11 +21,10 @@ import torch
 from torch import Tensor
 
 from cinn_colorize.data.sources import Reader, Source
-from cinn_colorize.errors import DataError
+from cinn_colorize.errors import DataError, printable_name
 from cinn_colorize.evaluation.metrics import Estimate, mean_estimate, resampled
 from cinn_colorize.evaluation.photos import Doubles, Square, read_square
 from cinn_colorize.evaluation.table import malformed, names_none, read_column
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.models.conditioning import backbone
 

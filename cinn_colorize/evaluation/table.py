@@ -11,10 +11,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from cinn_colorize.errors import DataError
+from cinn_colorize.errors import DataError, counted, printable_name
 from cinn_colorize.evaluation.metrics import Estimate, Statistics, Term, difference, estimate
 from cinn_colorize.files.limits import read_table
-from cinn_colorize.files.messages import counted, printable_name
 from cinn_colorize.latents.levels import PerLevel, short_levels
 
 Measures = Mapping[str, Estimate]

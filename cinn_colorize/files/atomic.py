@@ -26,8 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from cinn_colorize.errors import CinnError, OriginalError, OutputError
-from cinn_colorize.files.messages import printable_name
+from cinn_colorize.errors import CinnError, OriginalError, OutputError, printable_name
 
 PUBLIC = 0o666  # permission bits of a file that whoever the umask allows may read
 _PATIENCE = 10  # seconds, for something to write into a pipe

@@ -8,9 +8,8 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cinn_colorize.errors import WeightsError
+from cinn_colorize.errors import WeightsError, os_errors_as, printable_name
 from cinn_colorize.files.atomic import PUBLIC, open_input, sha256, writing
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.files.signals import ctrl_c_later
 
 if TYPE_CHECKING:
@@ -26,10 +25,8 @@ _OF_NUMPY = ("F16", "F32", "F64")  # safetensors' names of types
 
 def identify(path: Path) -> str:
     """Return the SHA-256 of a weights file; one that cannot be read is a WeightsError."""
-    try:
+    with os_errors_as(WeightsError, path, "cannot be read"):
         return sha256(path)
-    except OSError as error:
-        raise WeightsError(f"{printable_name(path)}: cannot be read ({error.strerror or error})") from error
 
 
 def load(path: Path, check: Check | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:

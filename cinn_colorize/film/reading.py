@@ -20,8 +20,7 @@ import numpy as np
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from cinn_colorize.errors import FilmError
-from cinn_colorize.files.messages import counted, missing, printable_name
+from cinn_colorize.errors import FilmError, counted, missing, printable_name
 from cinn_colorize.film.planes import Coding, gray_luma, lightness_bytes
 from cinn_colorize.film.render import SIZE
 from cinn_colorize.imaging import frame as frames_of_scans

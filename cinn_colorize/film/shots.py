@@ -17,10 +17,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cinn_colorize.errors import CinnError
+from cinn_colorize.errors import CinnError, printable_name
 from cinn_colorize.files.atomic import writing
 from cinn_colorize.files.limits import read_table
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.film.motion import STRICT, Frame, brought, flow, joined, motion, reduced, shared
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.options import parse_seed

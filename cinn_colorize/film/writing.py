@@ -20,9 +20,8 @@ from typing import Any
 
 import av
 
-from cinn_colorize.errors import FilmError
+from cinn_colorize.errors import FilmError, printable, printable_name
 from cinn_colorize.files.atomic import mode_like, remove_leftovers, writing
-from cinn_colorize.files.messages import printable, printable_name
 from cinn_colorize.film.encoding import Target, add_copy, add_video, create_encoder, frame_of
 from cinn_colorize.film.reading import FilmReader
 from cinn_colorize.imaging.color import Pixels

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.options import Box
 
-Floats = NDArray[np.float32]
 Counts = NDArray[np.intp]
 
 SIZE = 512  # longer side of the reduced copy that is searched, in pixels

@@ -21,9 +21,9 @@ import numpy as np
 import PIL.Image
 
 from cinn_colorize.errors import PhotoError as PhotoError
+from cinn_colorize.errors import printable_name
 from cinn_colorize.files.atomic import PUBLIC, mode_like
 from cinn_colorize.files.formats import FORMATS
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging import color, vips
 from cinn_colorize.imaging.bands import NETWORK_SIZE, Bands
 from cinn_colorize.imaging.color import SRGB, Floats, Pixels, RGBSpace

@@ -15,10 +15,9 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from cinn_colorize.errors import ExistsError, OutputError, PhotoError
+from cinn_colorize.errors import ExistsError, OutputError, PhotoError, printable_name
 from cinn_colorize.files.atomic import FULL, PUBLIC, replacing
 from cinn_colorize.files.formats import OUTPUT_FORMATS, format_of_name
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging import color, vips
 from cinn_colorize.imaging.color import Pixels, RGBSpace
 from cinn_colorize.imaging.metadata import Segment, add_recipe, add_segments, divided, iptc_for

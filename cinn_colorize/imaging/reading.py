@@ -31,11 +31,10 @@ from PIL import BmpImagePlugin, Jpeg2KImagePlugin, PpmImagePlugin, QoiImagePlugi
 from PIL.ImageFile import ImageFile
 from PIL.PsdImagePlugin import PsdImageFile
 
-from cinn_colorize.errors import PhotoError
+from cinn_colorize.errors import PhotoError, printable, printable_name
 from cinn_colorize.files.atomic import open_input
 from cinn_colorize.files.formats import FORMATS, format_of_content, is_film
 from cinn_colorize.files.limits import TooLargeError, TooLongError, check_bytes, check_pixels, read_stream
-from cinn_colorize.files.messages import printable, printable_name
 from cinn_colorize.imaging import vips
 from cinn_colorize.imaging.metadata import read_jpeg
 from cinn_colorize.imaging.tiff import is_cut_off, is_raw, other_channels, read_fields

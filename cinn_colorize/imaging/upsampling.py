@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.guided import coefficients
 from cinn_colorize.imaging.options import Upsampling
-
-Floats = NDArray[np.float32]
 
 # Of the guide's grid to the ab grid; in the fast method, also that of the joint bilateral filter.
 GUIDE_SCALE = 4
 _RADIUS, _EPS = 1, 4.0  # of the guided filter on that grid; eps in squared L*
+SIGMA_PIXELS, SIGMA_L = 0.5, 5.0  # of the joint bilateral filter, see its function
 _BLOCK = 65536  # pixels enlarged at once, so that their planes stay in a core's cache
 
 
@@ -78,8 +78,8 @@ def joint_bilateral(
     y0: int = 0,
     height: int | None = None,
     *,
-    sigma_pixels: float = 0.5,
-    sigma_L: float = 5.0,
+    sigma_pixels: float = SIGMA_PIXELS,
+    sigma_L: float = SIGMA_L,
 ) -> Floats:
     """Upsample ab and its L*, the guide, to a band of rows by the joint bilateral filter of Kopf et al. 2007.
 

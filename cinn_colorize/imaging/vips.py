@@ -19,10 +19,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyvips
 
-from cinn_colorize.errors import MissingPhotoError, PhotoError
+from cinn_colorize.errors import MissingPhotoError, PhotoError, counted, missing
 from cinn_colorize.files.formats import FORMATS
 from cinn_colorize.files.limits import ADVICE, TooLargeError, check_pixels
-from cinn_colorize.files.messages import counted, missing
 from cinn_colorize.imaging.color import Pixels
 from cinn_colorize.imaging.profiles import color_model, space_of
 from cinn_colorize.imaging.tiff import exif_turned, exif_with_unit

@@ -14,10 +14,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cinn_colorize.errors import CinnError, LatentError
+from cinn_colorize.errors import CinnError, LatentError, counted, printable_name
 from cinn_colorize.files import tensorfile
 from cinn_colorize.files.atomic import PUBLIC
-from cinn_colorize.files.messages import counted, printable_name
 from cinn_colorize.latents.levels import PerLevel
 from cinn_colorize.latents.noise import Shapes as Shapes
 from cinn_colorize.latents.noise import draw

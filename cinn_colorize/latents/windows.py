@@ -19,14 +19,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cinn_colorize.latents.noise import Shapes
+from cinn_colorize.latents.noise import Floats, Shapes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Floats = NDArray[np.float32]
 Grid = TypeVar("Grid", Floats, "Tensor")
 
 _LONGEST = 2.0  # of photos that are squeezed to one square, in short sides

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from cinn_colorize.errors import PhotoError
+from cinn_colorize.errors import CinnError, PhotoError, os_errors_as, printable_name
 from cinn_colorize.files.atomic import mode_like, sha256
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging.options import Rendering
 from cinn_colorize.latents.levels import PerLevel, format_levels, is_zero
 
@@ -152,19 +151,17 @@ class SampleMethod(Method):
         return colorization
 
 
-def check_file(path: Path, error: type[Exception] = PhotoError) -> None:
+def check_file(path: Path, error: type[CinnError] = PhotoError) -> None:
     """Raise ``error`` for a pipe, which can be read only once, or a device, which may be endless."""
     if path.exists() and not path.is_file():
         raise error(f"{printable_name(path)}: cannot be read (not a file)")
 
 
-def sha256_of(path: Path, error: type[Exception] = PhotoError) -> str:
+def sha256_of(path: Path, error: type[CinnError] = PhotoError) -> str:
     """Return the SHA-256 of a file that a method requires; raise ``error`` if it cannot be read."""
     check_file(path, error)
-    try:
+    with os_errors_as(error, path, "cannot be read"):
         return sha256(path)
-    except OSError as problem:
-        raise error(f"{printable_name(path)}: cannot be read ({problem.strerror})") from problem
 
 
 def check_shape(name: str, size: tuple[int, int], photo: Photo, what: str) -> None:

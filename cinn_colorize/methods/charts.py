@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from cinn_colorize.errors import LatentError
-from cinn_colorize.files.messages import counted, printable_name
+from cinn_colorize.errors import LatentError, counted, printable_name
 from cinn_colorize.imaging.options import Rendering, Upsampling, parse_seed
 from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, by_level, check_level
 from cinn_colorize.methods.base import Entries, Files, Method, PhotoColorizer, sha256_of

@@ -21,17 +21,15 @@ from torch import Tensor
 
 from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.engines.pytorch import choose_device, placed
-from cinn_colorize.errors import DataError, WeightsError
-from cinn_colorize.files.messages import printable_name
+from cinn_colorize.errors import DataError, WeightsError, printable_name
 from cinn_colorize.imaging.options import seeds_from, whole_number
 from cinn_colorize.latents.latent import Latent
 from cinn_colorize.latents.levels import by_level
+from cinn_colorize.latents.noise import Floats
 from cinn_colorize.models import Loaded, loaded_from
 from cinn_colorize.models.base import one_thread
 from cinn_colorize.models.mnist import DIGITS, LEVEL, SIZE, Mnist
 from cinn_colorize.models.registry import MODELS
-
-Floats = NDArray[np.float32]
 
 _OF_MODEL = MODELS["mnist"]
 (TEMPERATURE,) = by_level(_OF_MODEL.temperature, _OF_MODEL.levels).values()

@@ -22,8 +22,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from cinn_colorize.imaging.color import Floats
 from cinn_colorize.methods.conditioned import Conditioned
-from cinn_colorize.methods.hint_map import Floats, HintMap
+from cinn_colorize.methods.hint_map import HintMap
 from cinn_colorize.methods.samples import Sample
 
 Member = TypeVar("Member")

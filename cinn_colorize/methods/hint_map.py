@@ -20,26 +20,23 @@ import scipy.sparse.linalg
 from numpy.typing import NDArray
 from PIL import ImageCms
 
-from cinn_colorize.errors import MissingPhotoError, PhotoError
+from cinn_colorize.errors import MissingPhotoError, PhotoError, printable_name
 from cinn_colorize.files.limits import read_file
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.imaging import color
+from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.options import MAX_PIXELS
 from cinn_colorize.imaging.photo import Photo
 from cinn_colorize.imaging.profiles import color_model
 from cinn_colorize.imaging.reading import upright
-from cinn_colorize.imaging.upsampling import GUIDE_SCALE
+from cinn_colorize.imaging.upsampling import GUIDE_SCALE, SIGMA_L, SIGMA_PIXELS
 from cinn_colorize.latents.windows import Windows
 from cinn_colorize.methods.base import check_shape
 from cinn_colorize.methods.hint import METHOD, Hint, settings
-
-Floats = NDArray[np.float32]
 
 _EDGE = 5.0  # standard deviation of the differences of L* that a hint spreads across
 _REACH = 12.0  # how far a hint spreads where there is no edge, in pixels of the ab grid
 _HELD = 1000.0  # rate at which a walker ends at a hint that it reaches
 _CHROMA_SIZE = 64
-_SIGMA_PIXELS, _SIGMA_L = 0.5, 5.0  # of the joint bilateral upsampling
 _STROKES_SCALE = 4  # larger strokes are reduced to this many times the guide's grid
 _SAME = 6.0  # difference of ab between neighbours of one stroke
 _GRAY = 0.1  # chroma below which a hint is gray, and keeps its thing as it is
@@ -257,8 +254,8 @@ def _taps(paint: _Paint, L: Floats, guide: Floats) -> Iterator[tuple[NDArray[np.
         inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
         y, x = y.clip(0, height - 1), x.clip(0, width - 1)
         away = ((paint.y + 0.5) / GUIDE_SCALE - y - 0.5) ** 2 + ((paint.x + 0.5) / GUIDE_SCALE - x - 0.5) ** 2
-        similar = np.exp(-0.5 * ((L - guide[y, x]) / _SIGMA_L) ** 2) + 1e-12
-        taps.append((y * width + x, inside * similar * np.exp(-0.5 * away / _SIGMA_PIXELS**2)))
+        similar = np.exp(-0.5 * ((L - guide[y, x]) / SIGMA_L) ** 2) + 1e-12
+        taps.append((y * width + x, inside * similar * np.exp(-0.5 * away / SIGMA_PIXELS**2)))
     total = sum(weight for _, weight in taps)
     for index, weight in taps:
         yield index, (weight / total).astype(np.float32)

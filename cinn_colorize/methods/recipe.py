@@ -9,10 +9,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from cinn_colorize import __version__
-from cinn_colorize.errors import PhotoError, WeightsError
+from cinn_colorize.errors import PhotoError, WeightsError, printable, printable_name
 from cinn_colorize.files.atomic import mode_like
 from cinn_colorize.files.formats import FORMATS, READ_ONLY, format_of_name
-from cinn_colorize.files.messages import printable, printable_name
 from cinn_colorize.imaging.options import (
     MAX_PIXELS,
     Box,

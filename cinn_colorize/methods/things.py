@@ -19,10 +19,11 @@ import scipy.sparse
 import scipy.sparse.linalg
 from numpy.typing import NDArray
 
+from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.options import HintReach
 from cinn_colorize.methods.conditioned import Conditioned
 from cinn_colorize.methods.ensemble import AT_A_TIME, in_parts, recolored
-from cinn_colorize.methods.hint_map import Floats, HintMap, neighbours
+from cinn_colorize.methods.hint_map import HintMap, neighbours
 from cinn_colorize.methods.samples import Sample
 
 Doubles = NDArray[np.float64]

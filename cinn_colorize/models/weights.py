@@ -14,9 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from cinn_colorize.errors import WeightsError
+from cinn_colorize.errors import WeightsError, printable_name
 from cinn_colorize.files import tensorfile
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.models.registry import DEFAULT, MODELS, ModelInfo
 
 if TYPE_CHECKING:

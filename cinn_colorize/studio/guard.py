@@ -15,8 +15,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from cinn_colorize.errors import printable
 from cinn_colorize.files.limits import TooLargeError, check_bytes
-from cinn_colorize.files.messages import printable
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 TOKEN = "token"  # in the query

@@ -22,9 +22,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
-from cinn_colorize.errors import CinnError, PhotoError, WorkerError
+from cinn_colorize.errors import CinnError, PhotoError, WorkerError, printable
 from cinn_colorize.files.limits import ADVICE, TooLargeError
-from cinn_colorize.files.messages import printable
 from cinn_colorize.imaging.options import whole_number
 from cinn_colorize.studio.guard import BACKLOG, TOKEN, Connection, Guard, LongRequestError
 from cinn_colorize.studio.jobs import Job, Jobs, Load

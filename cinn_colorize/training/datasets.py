@@ -9,8 +9,7 @@ from typing import Any
 
 from cinn_colorize.data.sources import Source, find_photos
 from cinn_colorize.data.urls import Url, find, is_folder
-from cinn_colorize.errors import DataError
-from cinn_colorize.files.messages import printable_name
+from cinn_colorize.errors import DataError, printable_name
 from cinn_colorize.training.bedrooms import LSUN_VAL, BedroomsTask, find_lsun
 from cinn_colorize.training.choices import Dataset, Preset, Stage
 from cinn_colorize.training.crops import DEV

@@ -27,9 +27,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cinn_colorize.data.sources import ColorReader, Source, readable
-from cinn_colorize.errors import WeightsError
+from cinn_colorize.errors import WeightsError, printable_name
 from cinn_colorize.files import tensorfile
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.models.conditioning.backbone import (
     FEATURES,
     PRETRAINED_LITE2,

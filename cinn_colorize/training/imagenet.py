@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from cinn_colorize.data.sources import ColorReader, FolderPhotos, Source, evenly_spaced, find_photos, readable
-from cinn_colorize.errors import DataError, WeightsError
+from cinn_colorize.errors import DataError, WeightsError, printable_name
 from cinn_colorize.files import tensorfile
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.models import weights
 from cinn_colorize.models.conditioning.gamut import ColorBins, rarity
 from cinn_colorize.models.imagenet_vgg import PRESETS, WIDTHS, BinClassifier, ImagenetVgg, VggNetwork

@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cinn_colorize.errors import DataError
-from cinn_colorize.files.messages import printable_name
+from cinn_colorize.errors import DataError, printable_name
 from cinn_colorize.methods.contact_sheet import save_sheet
 from cinn_colorize.methods.digits import Digits, picture, principal_axes
 from cinn_colorize.models import Loaded

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cinn_colorize.imaging import color
+from cinn_colorize.imaging.color import Floats
 from cinn_colorize.training.crops import CHROMA_SIZE, LUMINANCE_SIZE, squeezed, to_network
 
-Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 Rng = np.random.Generator
 

@@ -19,9 +19,8 @@ import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
-from cinn_colorize.errors import DataError, WorkerError
+from cinn_colorize.errors import DataError, WorkerError, os_errors_as, printable_name
 from cinn_colorize.files.atomic import check_output, remove_leftovers, replacing
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.flow.sequence import Sequence
 from cinn_colorize.imaging.photo import recipe_at
 from cinn_colorize.models import load_model
@@ -109,11 +108,8 @@ class _Recorder(Generic[Model]):
         if self.logs.has("evaluation", seen) and self.weights.exists():  # a finished run is resumed
             return
         training = asdict(self.config) | {"seen": seen, "distinct_photos": self.task.distinct}
-        try:
+        with os_errors_as(DataError, self.weights, "cannot be written"):
             self.task.save(model, self.weights, training)
-        except OSError as error:
-            name = printable_name(self.weights)
-            raise DataError(f"{name}: cannot be written ({error.strerror})") from error
         if not (figures := self.task.measure(model)):
             return
         path = self.run / f"samples_{seen:08d}.jpg"
@@ -141,11 +137,9 @@ def _prepare_folder(run: Path, model: nn.Module, resume: bool) -> None:
     name = printable_name(run)
     if checkpoints(run) and not resume:
         raise DataError(f"{name}: already holds a run; add --resume to continue it, or choose another --run")
-    try:
+    with os_errors_as(DataError, run, "cannot be created or used"):
         run.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(run).free + sum(path.stat().st_size for path in checkpoints(run))
-    except OSError as error:
-        raise DataError(f"{name}: cannot be created or used ({error.strerror})") from error
     # Model, average and two moments of the optimiser; while one is written, there is one more than are kept.
     checkpoint = 4 * sum(tensor.nbytes for tensor in model.state_dict().values())
     needed = (KEPT + 1) * checkpoint + LOGS_BYTES
@@ -169,11 +163,9 @@ class Logs:
     def open(self, seen: int) -> None:
         """Continue after so many photos; drop rows that a killed run wrote after its last checkpoint."""
         for path in filter(Path.exists, self.paths):
-            try:
+            with os_errors_as(DataError, path, "cannot be written"):
                 self.headers[path.stem], rows = _read(path)
                 _write(path, self.headers[path.stem], [row for row in rows if int(row["seen"]) <= seen])
-            except OSError as error:
-                raise DataError(f"{printable_name(path)}: cannot be written ({error.strerror})") from error
         self.board = self._open_board(seen)
 
     def _open_board(self, seen: int) -> SummaryWriter | None:

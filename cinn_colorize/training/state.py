@@ -19,9 +19,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from cinn_colorize.errors import DataError, DivergedError
+from cinn_colorize.errors import DataError, DivergedError, printable_name
 from cinn_colorize.files.atomic import writing
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.training.choices import Precision
 from cinn_colorize.training.task import EXPLODING, Model, Task, TrainingConfig
 

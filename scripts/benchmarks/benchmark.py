@@ -10,8 +10,6 @@ cinn-colorize requires. Everything runs in one process and one thread, except th
 as users run it. The alternatives take turns, so that other load on the machine affects all of them.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import datetime
@@ -30,9 +28,12 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 from shared import in_turn, ratio, replace_section, table
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/photo.jpg"
@@ -70,14 +71,14 @@ def photos_of(source: Path, folder: Path) -> list[Path]:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--stages"]:
+        return print(json.dumps(stages(Path(sys.argv[2]), int(sys.argv[3]))))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path, metavar="PHOTOS")
     parser.add_argument("--peers", type=Path, help="folder with additional packages")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 4, 12], help="for upsampling")
-    parser.add_argument("--batch", type=int, default=16, help="batch of training steps")
-    parser.add_argument("--into", type=Path, nargs="+", default=[], help="files that receive the tables")
+    parser.add_argument("--into", type=Path, help="file that receives the tables")
     arguments = parser.parse_args()
     if arguments.peers:
         sys.path.insert(0, str(arguments.peers.resolve()))
@@ -94,20 +95,19 @@ def main() -> None:
         photos = photos_of(arguments.photos, Path(name))
         for section in arguments.only:
             start = time.perf_counter()
-            text = _report(section, photos, arguments)
+            text = report(section, photos, arguments.repeats)
             print(f"\n## {section}\n\n{text}\n\n({time.perf_counter() - start:.0f} s)", flush=True)
-            for path in arguments.into:
-                replace_section(path, section, text)
-    if tuple(arguments.only) == SECTIONS:
-        for path in arguments.into:
-            replace_section(path, "environment", where)
+            if arguments.into:
+                replace_section(arguments.into, section, text)
+    if arguments.into and tuple(arguments.only) == SECTIONS:
+        replace_section(arguments.into, "environment", where)
 
 
-def _report(section: str, photos: list[Path], arguments: argparse.Namespace) -> str:
+def report(section: str, photos: list[Path], repeats: int) -> str:
     if section == "command":
-        return command([EXAMPLE, *photos[:2]], arguments.repeats)
-    given = {"flows": [arguments.batch], "upsampling": [photos, arguments.megapixels]}[section]
-    return str(importlib.import_module(section).report(*given, arguments.repeats))
+        return command([EXAMPLE, *photos[:2]], repeats)
+    given = [photos] if section == "upsampling" else []
+    return str(importlib.import_module(section).report(*given, repeats))
 
 
 def command(photos: list[Path], repeats: int) -> str:
@@ -142,8 +142,42 @@ def command(photos: list[Path], repeats: int) -> str:
 
 def measured(photo: Path, n: int) -> dict[str, float]:
     """Measure the seconds of each stage, in a new process."""
-    words = [sys.executable, str(Path(__file__).with_name("stages.py")), str(photo), str(n)]
+    words = [sys.executable, __file__, "--stages", str(photo), str(n)]
     return dict(json.loads(subprocess.run(words, check=True, capture_output=True).stdout))
+
+
+def stages(path: Path, n: int) -> dict[str, float]:
+    """Do what ``cinn-colorize`` does for one photo; return the seconds of each stage."""
+    seconds: dict[str, float] = {}
+
+    def timed(stage: str, work: Callable[[], T]) -> T:
+        start = time.perf_counter()
+        result = work()
+        seconds[stage] = time.perf_counter() - start
+        return result
+
+    def imports() -> None:
+        import cinn_colorize.colorizer
+        import cinn_colorize.methods.contact_sheet  # noqa: F401
+
+    timed("imports", imports)
+    from cinn_colorize.colorizer import BaseColorizer
+    from cinn_colorize.engines.choice import ModelSpec
+    from cinn_colorize.imaging.photo import open_photo
+    from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tiles
+    from cinn_colorize.models import find_weights
+
+    colorizer = timed("weights", lambda: BaseColorizer(*ModelSpec("natural", *find_weights(), "cpu").load()))
+    photo = open_photo(path)
+    timed("decode", lambda: photo.luminance(256, 256))
+    conditioned = timed("condition", lambda: colorizer.condition(photo))
+    samples = timed("samples", lambda: conditioned.sample(n))
+    results = timed("upsampling, composition", lambda: colorizer.compose(photo, samples))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        timed("encode", lambda: [made.save(folder / f"{made.seed}{photo.suffix}") for made in results])  # type: ignore[func-returns-value]
+        timed("sheet", lambda: save_sheet(contact_sheet(tiles(photo, results)), folder / "sheet.jpg"))
+    return seconds
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """Compare coupling stacks in FrEIA and here, with equal weights: training steps, sampling, memory."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import statistics
@@ -71,13 +69,13 @@ class Pair:
         return float(torch.stack([*latents, (log_det - peer_log_det).abs().max() / self.dimensions]).max())
 
     def step(
-        self, flow: Flow, stack: nn.Module, batch: int, *, last: bool = False, learn: bool = True
+        self, flow: Flow, stack: nn.Module, *, last: bool = False, learn: bool = True
     ) -> Callable[[], None]:
         """Make a training step of one stack: forward, loss, backward and, if it should ``learn``, Adam.
 
         ``last`` selects channels last, which the heads' conditions then use too.
         """
-        x, given = drawn(self.inputs, batch), drawn(self.conditions, batch)
+        x, given = drawn(self.inputs, BATCH), drawn(self.conditions, BATCH)
         if last:
             stack.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             given = [c.to(memory_format=torch.channels_last) if c.dim() == 4 else c for c in given]
@@ -88,7 +86,7 @@ class Pair:
         def run() -> None:
             latents, log_det = flow(x, given)
             energy = torch.stack([0.5 * z.float().square().sum() for z in latents]).sum()
-            ((energy - log_det.sum()) / (batch * self.dimensions)).backward()  # type: ignore[no-untyped-call]
+            ((energy - log_det.sum()) / (BATCH * self.dimensions)).backward()  # type: ignore[no-untyped-call]
             if learn:
                 optimizer.step()
                 optimizer.zero_grad()
@@ -212,31 +210,31 @@ def natural(levels: Mapping[int, LevelConfig] = LEVELS) -> Pair:
     return Pair("natural", *stacks, shapes, shapes, flat, forward, inverse, peer_forward, peer_inverse)
 
 
-def training(build: Callable[[], Pair], batch: int, repeats: int, precision: torch.dtype) -> Times:
+def training(build: Callable[[], Pair], repeats: int, precision: torch.dtype) -> Times:
     """Time training steps; ours in channels last, as in ``cinn-colorize train``."""
     pair, other = build(), build()
     ways = {
-        PEER: pair.step(pair.peer_forward, pair.peer, batch),
-        PEER_LAST: other.step(other.peer_forward, other.peer, batch, last=True),
-        OURS: pair.step(pair.forward, pair.ours, batch, last=True),
+        PEER: pair.step(pair.peer_forward, pair.peer),
+        PEER_LAST: other.step(other.peer_forward, other.peer, last=True),
+        OURS: pair.step(pair.forward, pair.ours, last=True),
     }
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
         return in_turn(ways, repeats)
 
 
-def sampling(pair: Pair, samples: int, repeats: int, precision: torch.dtype) -> Times:
+def sampling(pair: Pair, repeats: int, precision: torch.dtype) -> Times:
     """Time all samples of one photo under given conditions; ours at once, and one by one."""
-    given, z = drawn(pair.conditions, 1), drawn(pair.codes, samples)
+    given, z = drawn(pair.conditions, 1), drawn(pair.codes, SAMPLES)
     ways: dict[str, Callable[[], object]] = {
         PEER: lambda: pair.peer_inverse(z, given),
-        OURS: lambda: pair.inverse(z, given, samples),
+        OURS: lambda: pair.inverse(z, given, SAMPLES),
         OURS_ALONE: lambda: pair.inverse(z, given, 1),
     }
     with torch.inference_mode(), torch.autocast("cpu", precision, enabled=precision != torch.float32):
         return in_turn(ways, repeats)
 
 
-def memory(pair: Pair, batch: int) -> dict[str, int]:
+def memory(pair: Pair) -> dict[str, int]:
     """Measure the activations of a training step in bytes, by library, with and without recomputation."""
     most, ours = {}, (pair.ours, pair.forward)
     ways = {PEER: (pair.peer, pair.peer_forward), OURS: ours, OURS_SAVING: ours}
@@ -244,13 +242,13 @@ def memory(pair: Pair, batch: int) -> dict[str, int]:
         for sequence in stack.modules():
             if isinstance(sequence, Sequence):
                 sequence.save_memory = name == OURS_SAVING
-        step = pair.step(flow, stack, batch, learn=False)
+        step = pair.step(flow, stack, learn=False)
         step()  # gradients are allocated now
         most[name] = peak(step)
     return most
 
 
-def report(batch: int, repeats: int) -> str:
+def report(repeats: int) -> str:
     lines, used, notes = [], [], []
     precisions = {torch.float32: "fp32", choose_precision("auto", torch.device("cpu")): "bf16"}
     if len(precisions) == 1:
@@ -261,14 +259,14 @@ def report(batch: int, repeats: int) -> str:
         equal = f"- {pair.name}: {pair.parameters() / 1e6:.1f} million parameters in both"
         notes.append(f"{equal}, outputs of the same weights differ by {pair.difference():.0e} at most")
         for precision, label in precisions.items():
-            steps = training(build, batch, repeats, precision)
-            drawing = sampling(pair, SAMPLES, repeats, precision)
-            timed = {f"training step, batch {batch}": steps, f"{SAMPLES} samples of a photo": drawing}
+            steps = training(build, repeats, precision)
+            drawing = sampling(pair, repeats, precision)
+            timed = {f"training step, batch {BATCH}": steps, f"{SAMPLES} samples of a photo": drawing}
             for what, found in timed.items():
                 for way, seconds in found.items():
                     took = [f"{statistics.median(seconds):.3f}", f"{ratio(found, PEER, way):.2f}"]
                     lines.append([f"{pair.name}, {label}: {what}", way, *took])
-        most = memory(pair, batch)
+        most = memory(pair)
         used += [[pair.name, way, f"{m / 2**20:.0f}", f"{m / most[PEER]:.2f}"] for way, m in most.items()]
     speeds = table(["", "", "seconds", "speed, FrEIA = 1"], lines)
     sizes = table(["training step", "", "activations, MiB", "FrEIA = 1"], used)

@@ -4,8 +4,6 @@ FrEIA's coupling block concatenates a condition to the half that its subnetworks
 projection of the condition to their first layer. Weights are copied so that both are the same function.
 """
 
-from __future__ import annotations
-
 import copy
 import itertools
 import math

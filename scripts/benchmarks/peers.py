@@ -11,12 +11,9 @@ Jupyter installation. docs/benchmarks.md says what is timed. The colorizers take
 the machine affects all.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,9 +24,9 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from shared import table
+from shared import finished, table
 
-EXAMPLE = Path(__file__).parents[2] / "examples/photo.jpg"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples/photo.jpg"
 PEERS = {"DDColor": ("tiny", "large"), "DeOldify": ("artistic", "stable")}  # networks by clone
 OURS = (1, 8)  # samples
 RENDER_SIZE = 35 * 16  # of DeOldify
@@ -114,18 +111,6 @@ def child(colorizer: str, network: str, photo: Path, folder: Path) -> None:
     print(json.dumps([*cold, time.perf_counter() - start, time.process_time() - cold[1]]), flush=True)
 
 
-def finished(words: list[str], environment: dict[str, str] | None = None) -> tuple[list[str], list[float]]:
-    """Run a process; return what it prints, and wall-clock and CPU seconds and peak memory in MiB."""
-    start = time.perf_counter()
-    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    said = process.stdout.read().splitlines()
-    _, status, used = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(words)}: failed")
-    return said, [time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]
-
-
 def measured(colorizer: str, network: str, photo: Path, folder: Path, path: list[Path]) -> list[float]:
     """Return wall-clock and CPU seconds, cold and warm, and the peak memory in MiB; or write weights."""
     search = os.pathsep.join([*map(str, path), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -149,7 +134,6 @@ def main() -> None:
         return child(colorizer, network, Path(photo), Path(folder))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("clones", type=Path, help=f"folder with clones of {' and '.join(PEERS)}")
-    parser.add_argument("--photo", type=Path, default=EXAMPLE)
     parser.add_argument("--repeats", type=int, default=7, help="number of rounds")
     arguments = parser.parse_args()
     for name in PEERS:
@@ -163,7 +147,7 @@ def main() -> None:
             for way in ways if k else [way for way in ways if way[0] in PEERS]:
                 parts = (way[0], "packages") if way[0] in PEERS else ()
                 path = [(arguments.clones / part).resolve() for part in parts]
-                times = measured(*way, arguments.photo.resolve(), Path(name), path)
+                times = measured(*way, EXAMPLE, Path(name), path)
                 found[way] += [times] if k else []
                 print(f"round {k}: {' '.join(way)} {np.round(times, 2)}", file=sys.stderr, flush=True)
     print(report(found))

@@ -1,8 +1,8 @@
-"""What the sections share: timing in turn, so that other load affects all alternatives, and tables."""
+"""What benchmarks share: timing in turn, so that other load affects all alternatives, and tables."""
 
-from __future__ import annotations
-
+import os
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +19,18 @@ def in_turn(ways: Mapping[str, Callable[[], object]], repeats: int) -> Times:
             work()
             times[name].append(time.perf_counter() - start)
     return {name: seconds[1:] for name, seconds in times.items()}
+
+
+def finished(words: list[str], environment: Mapping[str, str] | None = None) -> tuple[list[str], list[float]]:
+    """Run a process; return what it prints, and wall-clock and CPU seconds and peak memory in MiB."""
+    start = time.perf_counter()
+    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    said = process.stdout.read().splitlines()
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(words)}: failed")
+    return said, [time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]
 
 
 def ratio(times: Times, peer: str, ours: str) -> float:

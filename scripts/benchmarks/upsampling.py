@@ -1,7 +1,5 @@
 """Measure upsampling of ab to a photo's size: time, and distance to the photo's own colours."""
 
-from __future__ import annotations
-
 import functools
 import statistics
 from collections.abc import Callable, Iterable
@@ -20,6 +18,7 @@ from cinn_colorize.imaging.photo import Photo, open_photo
 from cinn_colorize.imaging.upsampling import Upsampler
 
 GRID, GUIDE, BAND = 64, 256, 2**19  # pixels of ab, of the guide, and of a band in which photos are composed
+SIZES = (1, 4, 12)  # megapixels
 LONGER_SIDE = 900  # of the photos on which colours are compared
 WINDOW, SIGMA_L, SIGMA_PIXELS = 13, 5.0, 6.0  # of OpenCV's and kornia's joint bilateral filters
 RADIUS, EPS = 16, 4.0  # of OpenCV's guided filter; eps in squared L*
@@ -94,12 +93,12 @@ def errors(photos: Iterable[Photo]) -> dict[str, float]:
     return {name: statistics.mean(values) for name, values in found.items() if values}
 
 
-def report(paths: list[Path], sizes: list[float], repeats: int) -> str:
-    """Return the table; the first photo is upsampled to each of the sizes, in megapixels."""
+def report(paths: list[Path], repeats: int) -> str:
+    """Return the table; the first photo is upsampled to each of the sizes."""
     photos = [open_photo(path) for path in paths]
     lab = photos[0].lab(photos[0].height, photos[0].width)
     columns, missing = [], []
-    for megapixels in sizes:
+    for megapixels in SIZES:
         full = resized(lab, megapixels)
         given = *reduced(full), full[0]
         needed = 3 * 4 * WINDOW**2 * 3 * full[0].size  # bytes, for kornia: windows of all pixels
@@ -115,7 +114,7 @@ def report(paths: list[Path], sizes: list[float], repeats: int) -> str:
     for name in METHODS:
         took = [f"{column[name]:.3f}" if name in column else "" for column in (*columns, ratios)]
         rows.append([name, *took, f"{own[name]:.2f}" if name in own else ""])
-    head = ["", *(f"{size:g} MP, s" for size in sizes), "speed at the largest size, ours = 1"]
+    head = ["", *(f"{size:g} MP, s" for size in SIZES), "speed at the largest size, ours = 1"]
     text = table([*head, "mean error, units of ab"], rows)
     if missing:
         text += f"\n\n- {KORNIA} does not fit into memory at {', '.join(missing)}"

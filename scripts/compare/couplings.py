@@ -4,8 +4,6 @@ In place of the autoregressive level, Haar steps split the colours at 16 px into
 and a base of one pixel. Each of these levels is a flow like those of the details above them.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import replace

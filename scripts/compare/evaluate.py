@@ -10,8 +10,6 @@ weights, so that new ones leave the tables of the methods as they are; ``table-1
 and ``shipped`` in the paper's columns.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json
@@ -25,7 +23,7 @@ from typing import Any, NamedTuple
 import torch
 from couplings import Couplings
 from features import SHA256, backbone
-from sampler import Colorized, Sampler
+from methods import Colorized, Sampler
 from train import CINNS, METHODS
 
 from cinn_colorize import Colorizer, evaluation
@@ -213,17 +211,15 @@ def measures_of(found: dict[Row, dict[str, Any]], arguments: argparse.Namespace)
     """Make the table of measures: each row with its tints, and the references."""
     papers = arguments.table == "table-1"  # the best tints alone, and no costs
     first = next(iter(found.values()))
-    costs = {row: {} if papers else compute(row, arguments.run) for row in found}
     told = PAPER[1:] if arguments.table in ("photos", "shipped") else ()  # by table-1
     columns = [c for c in (PAPER if papers else COLUMNS) if c in first and c not in told]
-    trained = [title for title in COMPUTE if any(title in cost for cost in costs.values())]
     lines: list[tuple[str, dict[str, Any], dict[str, str]]] = []
     for row, report in found.items():
-        for name, title in row.titles.items():
-            if not (papers and name in ("tint", "saturations")):
-                lines.append((title, report if name == "model" else report[name], costs[row]))
-            costs[row] = {}  # of the model, not of its tints
+        lines.append((row.title, report, {} if papers else compute(row, arguments.run)))
+        tints = [name for name in row.tints if not papers or name == "tint*"]
+        lines += [(row.titles[name], report[name], {}) for name in tints]
     lines += [(label, first[label], {}) for label in ("gray", "truth")]
+    trained = [title for title in COMPUTE if any(title in cost for *_, cost in lines)]
     table = [["", *columns, *trained]]
     for title, measures, cost in lines:
         cells = (cell(measures.get(c), DIGITS.get(c, 2)) for c in columns)

@@ -4,8 +4,6 @@ All methods but the cINN and colorGAN read the same features of the same crops, 
 train --dataset photos --seed 0`` sees, in its order; 0.4 MB per photo. The backbone is pinned by its SHA-256.
 """
 
-from __future__ import annotations
-
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any

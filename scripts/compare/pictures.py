@@ -3,8 +3,6 @@
 python scripts/compare/pictures.py photos PHOTOS docs/images/comparison.jpg
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.photos import Doubles, read_square, to_rgb
 from cinn_colorize.methods.contact_sheet import Tile, contact_sheet, save_sheet
 
-SIDE, SAMPLES = 168, 2
+SIDE, SAMPLES, COLUMNS = 168, 2, 8  # pixels of a tile; of a method; at most
 
 
 def tile(rgb: Doubles, label: str) -> Tile:
@@ -35,7 +33,6 @@ def main() -> None:
     parser.add_argument("photos", type=Path, help="folder or zip of colour photos")
     parser.add_argument("output", type=Path)
     parser.add_argument("--names", nargs="+", help="names of the photos to draw, without suffix")
-    parser.add_argument("--limit", type=int, default=8)
     parser.add_argument("--run", type=Path, default=Path("runs/compare"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -44,7 +41,7 @@ def main() -> None:
     sources = find_photos(arguments.photos, pattern=None)
     if arguments.names:
         sources = [source for source in sources if Path(str(source)).stem in arguments.names]
-    for source in sources[: arguments.limit]:
+    for source in sources[:COLUMNS]:
         photo = read_square(source, read)
         column = [tile(photo.rgb, "original"), tile(to_rgb(photo.L, 0 * photo.ab), "gray")]
         for row, model in models:

@@ -7,8 +7,6 @@ what the methods share, ``natural`` trains the cINN as ``cinn-colorize train`` d
 with coupling blocks at all levels, as in the paper.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math
@@ -21,8 +19,7 @@ from typing import Any
 import torch
 from couplings import Couplings
 from features import BACKBONE, BATCH, SEED, SHA256, Cache, backbone
-from methods import Classification, ColorGan, Method, Pix2pix, Regression, VaeMdn
-from sampler import Sampler
+from methods import Classification, ColorGan, Method, Pix2pix, Regression, Sampler, VaeMdn
 from torch import Tensor, nn
 
 from cinn_colorize import evaluation

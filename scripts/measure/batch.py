@@ -10,8 +10,6 @@ Colorizes 1 MP photos with different content, made from the examples, with ``-n 
 sum of all processes' proportional set size (shared pages count once). Linux only.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import subprocess

@@ -17,10 +17,7 @@ Frame by frame draws every frame by itself with the sample's seed; the control i
 the same place. Drift is the change over so many frames. After +- stand standard errors over films.
 """
 
-from __future__ import annotations
-
 import argparse
-import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,8 +29,9 @@ from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.engines.choice import ModelSpec
 from cinn_colorize.engines.interface import NetworkInput
 from cinn_colorize.errors import ending_in_a_line
+from cinn_colorize.evaluation.photos import block_means
 from cinn_colorize.film.along import colours_along_motion
-from cinn_colorize.film.motion import GRID, SIZE, Frame, brought, flow, joined, reduced
+from cinn_colorize.film.motion import GRID, SIZE, Frame, brought, flow, joined, lightness_of, reduced
 from cinn_colorize.imaging import bands, color
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.models import DEFAULT, find_weights
@@ -52,10 +50,9 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=48, help="first frames, for the table")
     parser.add_argument("--length", type=int, default=121, help="first frames, for drift")
     parser.add_argument("--lags", default="20,60", help="frames over which drift is measured")
-    parser.add_argument("--cache", type=Path, default=Path("drawn"), help="folder that keeps what is drawn")
     arguments = parser.parse_args()
     bands.use_threads(1)
-    drawer = Drawer(arguments.n, arguments.cache)
+    drawer = Drawer(arguments.n)
     lags = [int(lag) for lag in arguments.lags.split(",")]
     tables: list[Rows] = []
     for film in arguments.films:
@@ -72,20 +69,17 @@ def main() -> None:
 class Drawer:
     """Draws frames, each by itself, and keeps what it has drawn."""
 
-    def __init__(self, number: int, cache: Path) -> None:
-        self.number, self.cache = number, cache
+    def __init__(self, number: int) -> None:
+        self.number, self.drawn = number, dict[bytes, Floats]()
         self.colorizer = BaseColorizer(*ModelSpec(DEFAULT, *find_weights(DEFAULT)).load())
-        cache.mkdir(exist_ok=True)
 
     def __call__(self, L: Frame) -> Floats:
         """Return ab (N, 2, 64, 64)."""
-        digest = hashlib.sha256(L.tobytes() + self.colorizer.sha256.encode()).hexdigest()
-        file = self.cache / f"{digest[:24]}.npy"
-        if not file.exists() or len(np.load(file, mmap_mode="r")) < self.number:
-            conditioned = self.colorizer.condition(NetworkInput(L.astype(np.float32) / 2.55))
-            samples = conditioned.sample(self.number, seed=0)
-            np.save(file, np.stack([sample.ab for sample in samples]).astype(np.float16))
-        return np.asarray(np.load(file)[: self.number], np.float32)
+        key = L.tobytes()
+        if key not in self.drawn:
+            samples = self.colorizer.condition(NetworkInput(lightness_of(L))).sample(self.number, seed=0)
+            self.drawn[key] = np.stack([sample.ab for sample in samples])
+        return self.drawn[key]
 
 
 def frames(folder: Path) -> tuple[list[Frame], list[Floats]]:
@@ -116,7 +110,7 @@ def measures(L: Sequence[Frame], true: Sequence[Floats], drawer: Drawer) -> Rows
 
 
 def measures_of(L: Sequence[Frame], film: Sequence[Floats], true: Sequence[Floats]) -> dict[str, float]:
-    apart = [halved(ab) - halved(right[None]) for ab, right in zip(film, true, strict=True)]
+    apart = [block_means(ab - right, GRID // 2) for ab, right in zip(film, true, strict=True)]
     errors = np.sqrt(np.mean([np.square(each).sum(1) for each in apart], (0, 2, 3)))
     chroma = float(np.mean([np.hypot(ab[:, 0], ab[:, 1]).mean() for ab in film]))
     consistency = float(np.mean([cdc(L, [ab[n] for ab in film]) for n in range(len(film[0]))]))
@@ -165,9 +159,8 @@ def change(film: Film, pairs: Sequence[tuple[int, int, Floats, Floats]]) -> floa
 def cdc(L: Sequence[Frame], film: Sequence[Floats]) -> float:
     histograms = []
     for frame, ab in zip(L, film, strict=True):
-        L_star = (frame / 2.55).astype(np.float32)
-        large = np.stack([cv2.resize(plane, (SIZE, SIZE)) for plane in ab]).astype(np.float32)
-        pixels = color.compose(L_star, large, 8)
+        large = np.stack([cv2.resize(plane, (SIZE, SIZE)) for plane in ab])
+        pixels = color.compose(lightness_of(frame), large, 8)
         histograms.append([np.bincount(pixels[..., c].ravel(), minlength=256) / SIZE**2 for c in range(3)])
     p = np.array(histograms)
     return float(np.mean([divergence(p[:-step], p[step:]).mean() for step in (1, 2, 4)]))
@@ -182,10 +175,6 @@ def divergence(p: Floats, q: Floats) -> Floats:
 
 def enlarged(ab: Floats) -> Floats:
     return np.stack([[cv2.resize(plane, (GRID, GRID)) for plane in sample] for sample in ab])
-
-
-def halved(ab: Floats) -> Floats:
-    return ab.reshape(*ab.shape[:2], GRID // 2, 2, GRID // 2, 2).mean((3, 5))
 
 
 def resized(plane: Floats, size: int) -> Floats:

@@ -10,8 +10,6 @@ a mount within the edge of a film; a print with a white border that lies up to t
 a strip of film with the beginning of the next picture.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import time
@@ -41,9 +39,7 @@ def main() -> None:
     parser.add_argument("scans", type=Path, metavar="SCANS")
     parser.add_argument("photos", type=Path, metavar="PHOTOS", nargs="*")
     parser.add_argument("-n", type=int, default=600, help="number of photos without a frame")
-    parser.add_argument(
-        "--nested", type=int, default=0, metavar="N", help="number of frames of each kind to make"
-    )
+    parser.add_argument("--nested", type=int, default=0, metavar="N", help="number of frames of each kind")
     arguments = parser.parse_args()
     marked = table()
     scans = ((photo, marked.get(photo.name)) for photo in photos([arguments.scans]))
@@ -65,9 +61,8 @@ def main() -> None:
         without = (photo for photo in photos(arguments.photos) if photo.name not in marked)
         grays = (np.array(photo.thumbnail(SIZE).convert("L"), np.float32) for photo in without)
         made = (kind(gray, rng) for gray in itertools.islice(grays, arguments.nested))
-        summarize(
-            kind.__name__, [error(open_photo(scan.clip(0, 255).astype(np.uint8)), box) for scan, box in made]
-        )
+        opened = ((open_photo(scan.clip(0, 255).astype(np.uint8)), box) for scan, box in made)
+        summarize(kind.__name__, [error(photo, box) for photo, box in opened])
 
 
 def summarize(kind: str, errors: Sequence[float | None]) -> None:
@@ -113,9 +108,9 @@ def boards(photo: Gray, rng: np.random.Generator) -> tuple[Gray, Box]:
     paper = np.pad(paper, board, constant_values=-1)
     height, width = paper.shape
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-2, 2), 1)
-    paper = cv2.warpAffine(paper, turn, (width, height), flags=cv2.INTER_NEAREST, borderValue=-1)
+    turned = cv2.warpAffine(paper, turn, (width, height), flags=cv2.INTER_NEAREST, borderValue=-1)
     grain = cv2.GaussianBlur(rng.normal(0, 15, paper.shape), (0, 0), 1)
-    return np.where(paper < 0, rng.uniform(20, 180) + grain, paper), box_of(photo, border + board)
+    return np.where(turned < 0, rng.uniform(20, 180) + grain, turned), box_of(photo, border + board)
 
 
 def strips(photo: Gray, rng: np.random.Generator) -> tuple[Gray, Box]:
@@ -123,10 +118,8 @@ def strips(photo: Gray, rng: np.random.Generator) -> tuple[Gray, Box]:
     rebate = int(rng.uniform(0.02, 0.06) * SIZE)
     tone = rng.choice([rng.uniform(3, 30), rng.uniform(225, 250)])
     following = photo[:, : int(rng.uniform(0.03, 0.12) * SIZE)]
-    both = [
-        np.pad(each, ((rebate, rebate), (left, 0)), constant_values=tone)
-        for each, left in ((photo, rebate), (following, rebate))
-    ]
+    sides = (rebate, rebate), (rebate, 0)
+    both = [np.pad(each, sides, constant_values=tone) for each in (photo, following)]
     return np.hstack(both), box_of(photo, rebate)
 
 

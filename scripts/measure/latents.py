@@ -1,7 +1,5 @@
 """Measure how exact latent codes are: python scripts/measure/latents.py PHOTOS [--limit 40]."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

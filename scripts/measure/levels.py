@@ -4,8 +4,6 @@ PHOTOS are zips or folders. To find out whether a model memorises, compare the d
 on photos that it has learnt from and on others.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 from pathlib import Path
@@ -21,14 +19,13 @@ from cinn_colorize.models.base import PhotoFlow
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path, nargs="+")
-    parser.add_argument("--model", default="natural")
     parser.add_argument("--weights", type=Path, nargs="*", default=[None], help="default: packaged")
     parser.add_argument("--of", type=int, default=100, help="photos of each, evenly spaced")
     arguments = parser.parse_args()
     for root in arguments.photos:
         photos = evenly_spaced(find_photos(root, pattern=None), arguments.of)
         for weights in arguments.weights:
-            model = load_model(arguments.model, weights).model
+            model = load_model(source=weights).model
             assert isinstance(model, PhotoFlow)
             nll = nll_by_level(model, photos)
             sizes = {r: math.prod(shape) for r, shape in model.latent_shapes.items()}

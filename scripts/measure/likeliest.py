@@ -10,8 +10,6 @@ for noise, and what the coarsest level of the mode alone gains in log p. The add
 0.05 in ab / 15. In the picture each row is a photo given with ``--show``, and the columns are these four.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path
@@ -46,11 +44,10 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("-n", type=int, default=10, help="number of photos")
     parser.add_argument("--show", type=Path, nargs="*", default=[], help="photos for the picture")
-    parser.add_argument("--weights")
     parser.add_argument("--out", type=Path, default=Path("likeliest.jpg"))
     arguments = parser.parse_args()
 
-    colorizer, read = Colorizer(weights=arguments.weights, device="cpu", guidance=0.0), Reader()
+    colorizer, read = Colorizer(device="cpu", guidance=0.0), Reader()
     sources = evenly_spaced(find_photos(arguments.photos, None), arguments.n)
     found, lengths, gains = [], [], []
     for k, source in enumerate(sources):

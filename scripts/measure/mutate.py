@@ -5,8 +5,6 @@ notice are run there. Prints a table of faults and the first test that failed of
 not noticed.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import re

@@ -1,12 +1,11 @@
 """Compare settings of samples, several at once, photo by photo.
 
-    python scripts/measure/settings.py photos-dev.zip photos-train-0.zip 0.8 0.85,32:0.6@0.3 0.85@0.3*1.1
+    python scripts/measure/settings.py photos-dev.zip photos-train-0.zip 0.8 0.85,32:0.6@0.3
 
-A setting is a temperature, as ``-t`` takes it, then ``@`` and a guidance, ``*`` and a factor on ab, ``/`` and
-a white balance; these three may be left out. Measures every fourth photo of the first zip, in a fixed random
-order, so that any number of them (``--photos``, or Ctrl-C) represents all. All settings have the same noise,
-and differences from the first are photo by photo. ``kid_lite0`` is 1,000 times that to 1,000 photos of the
-second zip.
+A setting is a temperature, as ``-t`` takes it, and after ``@`` a guidance, which may be left out. Measures
+every fourth photo of the first zip, in a fixed random order, so that any number of them (``--photos``, or
+Ctrl-C) represents all. All settings have the same noise, and differences from the first are photo by photo.
+``kid_lite0`` is 1,000 times that to 1,000 photos of the second zip.
 
 ``score`` sums up how much better a setting is than the first, in steps that a viewer would notice:
 
@@ -15,35 +14,24 @@ second zip.
 each the gain over the first setting; docs/temperature.md says how the default follows from it.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from paired import cell, compared
 
 from cinn_colorize.colorizer import Colorizer, NetworkInput
 from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation import KidLite0
-from cinn_colorize.evaluation.metrics import (
-    Statistics,
-    color_statistics,
-    difference,
-    estimate,
-    exploding,
-    limited,
-    picture_statistics,
-)
+from cinn_colorize.evaluation.metrics import Statistics, difference, estimate, exploding, picture_statistics
 from cinn_colorize.evaluation.photos import read_square, to_rgb
 from cinn_colorize.imaging.color import Floats
-from cinn_colorize.imaging.light import shown
-from cinn_colorize.imaging.options import Rendering
 from cinn_colorize.latents.levels import PerLevel, parse_levels
 from cinn_colorize.models import load_model
 
@@ -54,40 +42,26 @@ STEPS = {"objects": -0.02, "hue_1": 0.02, "best_of_8_image": -0.1}  # that a vie
 GRAY = "gray photo"
 
 
-class Setting(NamedTuple):
-    """How samples are drawn and shown."""
+class Settings(dict[str, tuple[PerLevel, float]]):
+    """Temperatures and guidances by their text, and what draws samples of all with the same noise."""
 
-    temperature: PerLevel
-    guidance: float
-    saturation: float
-    white_balance: float
-
-    @classmethod
-    def parse(cls, text: str, levels: list[int]) -> Setting:
-        if not (found := re.fullmatch(r"([^@*/]+)(?:@([0-9.]+))?(?:\*([0-9.]+))?(?:/([0-9.]+))?", text)):
-            raise SystemExit(f"{text!r} is not a setting such as 0.85,32:0.6@0.3*1.1")
-        numbers = float(found[2] or 0), float(found[3] or 1), float(found[4] or 0)
-        return cls(parse_levels(found[1], levels, 1.0), *numbers)
-
-
-class Settings(dict[str, Setting]):
-    """Settings by their text, and what draws samples of all of them with the same noise."""
-
-    def __init__(self, texts: list[str], weights: str | None, **options: Any) -> None:
+    def __init__(self, texts: list[str], weights: str | None = None, **options: Any) -> None:
         loaded = load_model(source=weights)
         levels = list(loaded.model.latent_shapes)
-        super().__init__((text, Setting.parse(text, levels)) for text in texts)
-        guidances = {setting.guidance for setting in self.values()}
+        for text in texts:
+            if not (found := re.fullmatch(r"([0-9.,:]+)(?:@([0-9.]+))?", text)):
+                raise SystemExit(f"{text!r} is not a setting such as 0.85,32:0.6@0.3")
+            self[text] = parse_levels(found[1], levels, 1.0), float(found[2] or 0)
+        guidances = {guidance for _, guidance in self.values()}
         self.colorizers = {g: Colorizer(loaded, chunk=SAMPLES, guidance=g, **options) for g in guidances}
         self.any = next(iter(self.colorizers.values()))
 
     def drawn(self, seen: NetworkInput, i: int) -> Iterator[tuple[str, Floats]]:
         """Yield ab (N, 2, 64, 64) of photo i by setting."""
         conditioned = {guidance: c.condition(seen).whole for guidance, c in self.colorizers.items()}
-        for text, setting in self.items():
-            samples = conditioned[setting.guidance].sample(SAMPLES, setting.temperature, SAMPLES * i)
-            rendering = Rendering(saturation=setting.saturation, white_balance=setting.white_balance)
-            yield text, np.stack([shown(seen.square, sample.ab, rendering) for sample in samples])
+        for text, (temperature, guidance) in self.items():
+            samples = conditioned[guidance].sample(SAMPLES, temperature, SAMPLES * i)
+            yield text, np.stack([sample.ab for sample in samples])
 
 
 @ending_in_a_line
@@ -95,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("reference", type=Path)
-    parser.add_argument("settings", nargs="+", metavar="T@GUIDANCE*SATURATION/BALANCE")
+    parser.add_argument("settings", nargs="+", metavar="T@GUIDANCE")
     parser.add_argument("--photos", type=int, default=100, dest="number")
     parser.add_argument("--weights")
     arguments = parser.parse_args()
@@ -112,8 +86,7 @@ def main() -> None:
             photo = read_square(photos[i], read)
             for text, ab in settings.drawn(NetworkInput(photo.L), int(i)):
                 pictures = np.stack([to_rgb(photo.L, colours) for colours in ab])
-                own = {**picture_statistics(pictures, photo.rgb), **color_statistics(limited(ab), photo.ab)}
-                statistics[text].append(own)
+                statistics[text].append(compared(photo, pictures, ab))
                 features[text].append(kid.of(pictures, photo, photos[i]))
                 exploded[text] += exploding(ab)
             for row, colours in ((GRAY, 0 * photo.ab), ("true colours at 64 px", photo.ab)):
@@ -131,9 +104,8 @@ def main() -> None:
         means, changes = estimate(measured), difference(measured, statistics[first])
         cells = []
         for name in SHOWN:
-            change = changes.get(name) if row != first else None
-            less = f" ({change.mean:+.3f} ± {change.se:.3f})" if change else ""
-            cells.append(f"{means[name].mean:.3f}{less}" if name in means else "-")
+            change = f" ({cell(changes.get(name), 3, '+')})" if row != first else ""
+            cells.append(f"{means[name].mean:.3f}{change}" if name in means else "-")
         distance = kid.estimate(features[row])
         cells.append(f"{1000 * distance.mean:.1f} ± {1000 * distance.se:.1f}")
         if row not in settings:

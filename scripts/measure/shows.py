@@ -6,8 +6,6 @@ Prints the table that ``cinn-colorize evaluate --subsets`` reads. Nobody looks a
 is not named may show it too. Classes count only where the thing can hardly be missing from the photo.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 python scripts/measure/studio.py examples/photo.jpg ../12-megapixels.jpg
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import subprocess

@@ -8,19 +8,18 @@ brightness, in units of ab, as chroma is. The picture inside a frame counts alon
 noise; ± is one standard error over photos, and differences from the first setting are photo by photo.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from paired import print_table
 from settings import Settings
 
 from cinn_colorize.colorizer import NetworkInput
 from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.errors import ending_in_a_line
-from cinn_colorize.evaluation.metrics import Statistics, Term, difference, estimate
+from cinn_colorize.evaluation.metrics import Statistics, Term
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.photo import open_photo
 
@@ -32,11 +31,10 @@ COLUMNS = ("single tone, %", "colour beyond brightness", "chroma")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path)
-    parser.add_argument("settings", nargs="+", metavar="T@GUIDANCE*SATURATION")
-    parser.add_argument("--weights")
+    parser.add_argument("settings", nargs="+", metavar="T@GUIDANCE")
     arguments = parser.parse_args()
 
-    settings = Settings(arguments.settings, arguments.weights)
+    settings = Settings(arguments.settings)
     measured = defaultdict[str, list[Statistics]](list)
     read, photos = Reader(), find_photos(arguments.photos, pattern=None)
     for i, source in enumerate(photos):
@@ -46,14 +44,8 @@ def main() -> None:
             found = tones(ab, seen.square).mean(0)
             measured[text].append(dict(zip(COLUMNS, map(Term, found), strict=True)))
 
-    print(f"{len(photos)} photos\n\n| setting | {' | '.join(COLUMNS)} |\n|---|---|---|---|")
-    first = measured[arguments.settings[0]]
-    for text, of_photos in measured.items():
-        cells, changes = [], {} if of_photos is first else difference(of_photos, first)
-        for name, mean in estimate(of_photos).items():
-            change = f" ({changes[name].mean:+.1f} ± {changes[name].se:.1f})" if changes else ""
-            cells.append(f"{mean.mean:.1f} ± {mean.se:.1f}{change}")
-        print(f"| {text} | {' | '.join(cells)} |")
+    print(f"{len(photos)} photos\n")
+    print_table("setting", dict.fromkeys(COLUMNS, 1), measured)
 
 
 def tones(ab: Floats, L: Floats) -> Floats:

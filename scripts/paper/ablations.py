@@ -9,8 +9,6 @@ docs/paper.md, of the averaged weights on the same photos or digits; in the end 
 photos, into docs/images.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import json
@@ -114,10 +112,8 @@ def main() -> None:
     parser.add_argument("dataset", choices=PLANS)
     parser.add_argument("data", type=Path, help="data, as for `train --dataset`")
     parser.add_argument("--runs", type=Path, default=Path("runs/ablations"))
-    parser.add_argument("--photos", type=int, help="photos or digits that each run sees")
     arguments = parser.parse_args()
     plan = PLANS[arguments.dataset]
-    plan = plan._replace(photos=arguments.photos or plan.photos)
     folder = arguments.runs / f"{arguments.dataset}-{plan.photos}"
 
     torch.set_num_threads(1)

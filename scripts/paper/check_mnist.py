@@ -1,13 +1,11 @@
 """Measure `mnist`.
 
-    python scripts/paper/check_mnist.py MNIST [--weights FILE]
+    python scripts/paper/check_mnist.py MNIST
 
 Prints the test set's nll with the noise of training, the share of test digits that the flow classifies
 correctly by their likelihoods, and the share of samples at temperature 0.88 that a classifier recognises as
 the requested digit. The classifier is a small convolutional network, trained here on MNIST without noise.
 """
-
-from __future__ import annotations
 
 import argparse
 from pathlib import Path
@@ -28,10 +26,9 @@ BATCH = 128
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("data", type=Path, help="folder of MNIST's files")
-    parser.add_argument("--weights", help="weights file (default: the packaged one)")
     arguments = parser.parse_args()
 
-    digits = Digits("mnist", weights=arguments.weights)
+    digits = Digits()
     test = read_mnist(arguments.data, "t10k")
     print(f"nll of the test set, noise {SIGMA}: {nll_per_dimension(digits, test, SIGMA):.4f} nats/dimension")
     some = test.images[:1000] + SIGMA * np.random.default_rng(1).standard_normal((1000, 28, 28))

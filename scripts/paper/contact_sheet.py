@@ -10,8 +10,6 @@ for each weights file samples at temperature 1 and as many at the default, with 
 eight samples), and two more of the eight, typical and different. Writes samples-1.jpg or old-1.jpg and so on.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 from pathlib import Path

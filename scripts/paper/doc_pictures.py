@@ -3,8 +3,6 @@
 python scripts/paper/doc_pictures.py
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import subprocess
@@ -12,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -53,11 +52,16 @@ SEEDS, STRIP = 4, (0, 7, 8, 9, 27, 39)  # versions of the film; frames that the 
 WIDTH, QUALITY = 1200, 85
 
 
+def colorize(words: Sequence[object], folder: object) -> None:
+    """Run ``cinn-colorize`` with these words and results in a folder."""
+    command = [sys.executable, "-m", "cinn_colorize", *words, "--quiet", "--output-dir", folder]
+    subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
+
+
 def make(command: str, made: str, picture: Path, width: int) -> None:
     """Run a command and keep one of its results, reduced."""
     with tempfile.TemporaryDirectory() as folder:
-        words = [*command.split(), "--quiet", "--output-dir", folder]
-        subprocess.run([sys.executable, "-m", "cinn_colorize", *words], check=True, stdout=subprocess.DEVNULL)
+        colorize(command.split(), folder)
         with Image.open(Path(folder) / made) as image:
             image.thumbnail((width, 10 * width), Image.Resampling.LANCZOS)
             image.save(picture, quality=QUALITY, optimize=True)
@@ -90,16 +94,8 @@ def film(images: Path) -> None:
         gray = pan(folder / "roof.mp4")
         for t in STRIP:
             gray[t].save(folder / f"{t:02d}.png")
-        singles = [str(folder / f"{t:02d}.png") for t in STRIP]
-        command = [sys.executable, "-m", "cinn_colorize"]
-        subprocess.run(
-            [*command, *singles, "--seed", "0", "-q", "-o", name], check=True, stdout=subprocess.DEVNULL
-        )
-        subprocess.run(
-            [*command, "film", folder / "roof.mp4", "-n", str(SEEDS), "-q", "-o", name],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+        colorize([*(folder / f"{t:02d}.png" for t in STRIP), "--seed", 0], folder)
+        colorize(["film", folder / "roof.mp4", "-n", SEEDS], folder)
         versions = []
         for seed in range(SEEDS):
             with av.open(folder / f"roof_{seed:03d}.mp4") as container:
@@ -107,15 +103,8 @@ def film(images: Path) -> None:
         alone = [Image.open(folder / f"{t:02d}_000.png") for t in STRIP]
         tiled([alone, [versions[0][t] for t in STRIP]]).save(images / "film-strip.jpg", quality=QUALITY)
     shown = [tiled([one[:2], one[2:]]) for one in zip(*versions, strict=True)]
-    shown[0].save(
-        images / "film.webp",
-        save_all=True,
-        append_images=shown[1:],
-        duration=83,
-        loop=0,
-        quality=42,
-        method=4,
-    )
+    options: dict[str, Any] = {"duration": 83, "loop": 0, "quality": 42, "method": 4}
+    shown[0].save(images / "film.webp", save_all=True, append_images=shown[1:], **options)
 
 
 def tiled(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:

@@ -4,8 +4,6 @@ Writes figure-1.jpg and so on; docs/paper.md shows and explains them. Without --
 in examples/ or, for 7, MNIST; without --weights, the packaged models. The same seed gives the same bytes.
 """
 
-from __future__ import annotations
-
 import argparse
 import string
 import sys

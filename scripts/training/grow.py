@@ -1,8 +1,8 @@
-"""Give trained weights more to learn with, so that nothing is lost at first, to begin ``train`` with.
+"""Give trained weights more to learn with, to begin ``train`` with.
 
     python scripts/training/grow.py weights/natural.safetensors OUTPUT --attention 16:3 --blocks 4
 
-New transformer blocks are the identity. ``--sight`` changes features at once; the run has to make up for it.
+New transformer blocks are the identity at first.
 """
 
 import argparse
@@ -23,7 +23,6 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--attention", nargs="*", default=[], metavar="R:N", help="N blocks at R px")
     parser.add_argument("--blocks", type=int, help="transformer blocks of each pass")
-    parser.add_argument("--sight", type=int, help="pixels of a side that the backbone sees")
     arguments = parser.parse_args()
 
     model = load_model(source=arguments.weights).model
@@ -32,9 +31,8 @@ def main() -> None:
     given = {int(r): int(n) for r, n in (text.split(":") for text in arguments.attention)}
     attention = {**config.attention, **given}
     coarse = replace(config.coarse, blocks=arguments.blocks or config.coarse.blocks)
-    config = replace(config, attention=attention, coarse=coarse, sight=arguments.sight or config.sight)
     torch.manual_seed(0)
-    grown = Natural(config)
+    grown = Natural(replace(config, attention=attention, coarse=coarse))
     missing, left_over = grown.load_state_dict(model.state_dict(), strict=False)
     if left_over:
         parser.error(f"{arguments.weights}: has more already, such as {left_over[0]}")

@@ -15,8 +15,7 @@ import train
 from couplings import Couplings
 from features import PARTS, Cache
 from helpers import stir
-from methods import CLIP, Classification, ColorGan, Regression, judged
-from sampler import Conditioned, Sampler
+from methods import CLIP, Classification, ColorGan, Conditioned, Regression, Sampler, judged
 
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.models.natural_config import NaturalConfig

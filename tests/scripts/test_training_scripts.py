@@ -1,17 +1,14 @@
 """The scripts that prepare what a run begins with."""
 
 import sys
-import zipfile
 
 import graft
 import grow
 import pytest
-import tilt
 import torch
 from helpers import stir
 from narrow import NARROW_NATURAL
 
-from cinn_colorize.data.sources import find_photos
 from cinn_colorize.models import load_model, save_model
 from cinn_colorize.models.natural import Natural
 
@@ -39,33 +36,6 @@ def test_details_are_taken_and_the_rest_is_kept(run, tmp_path):
         assert not details or torch.equal(tensor, other[name]), name
         kept = name.startswith(("levels.8", "backbone"))
         assert not kept or torch.equal(tensor, coarse[name]), name
-
-
-def test_narrow_sources_are_thinned_out_and_others_kept(run, tmp_path):
-    for k in range(2):
-        with zipfile.ZipFile(tmp_path / f"photos-{k}.zip", "w") as file:
-            for source in ("dogs", "streets"):
-                for i in range(200):
-                    file.writestr(f"{source}/{i:05d}.webp", f"{k} {source} {i}")
-    run(tilt, *tmp_path.glob("*.zip"), "--output", tmp_path / "set")
-    (made,) = (tmp_path / "set").iterdir()
-    with zipfile.ZipFile(made) as file:
-        contents = [file.read(entry).decode() for entry in file.namelist()]
-    assert len(set(contents)) == len(contents) == len(find_photos(made, None))
-    assert sum("streets" in content for content in contents) == 400
-    assert 120 < sum("dogs" in content for content in contents) < 200
-
-
-def test_old_photos_in_colour_come_several_times_and_wrong_colours_never(run, tmp_path):
-    with zipfile.ZipFile(tmp_path / "photos-0.zip", "w") as file:
-        for source in ("documerica", "gorskii-c", "streets"):
-            file.writestr(f"{source}/00000.webp", source)
-    run(tilt, tmp_path / "photos-0.zip", "--output", tmp_path / "set")
-    (made,) = (tmp_path / "set").iterdir()
-    with zipfile.ZipFile(made) as file:
-        contents = sorted(file.read(entry).decode() for entry in file.namelist())
-    assert len(find_photos(made, None)) == 5
-    assert contents == ["documerica"] * 4 + ["streets"]
 
 
 def test_grown_weights_are_the_same_flow_with_more_to_learn(run, tmp_path):

@@ -22,9 +22,8 @@ from cinn_colorize import __version__
 from cinn_colorize.engines.interface import DENSITY_SCALE, TOGETHER
 from cinn_colorize.engines.onnx.files import COARSE, CONDITION, CONTENTS, SAMPLE, STEP
 from cinn_colorize.engines.pytorch import evaluating
-from cinn_colorize.errors import WeightsError
+from cinn_colorize.errors import WeightsError, os_errors_as
 from cinn_colorize.files.atomic import writing
-from cinn_colorize.files.messages import printable_name
 from cinn_colorize.flow.autoregressive import HEAD, AutoregressivePass
 from cinn_colorize.flow.details import Interval
 from cinn_colorize.models import Loaded, PhotoModelInfo
@@ -271,13 +270,11 @@ def _write(
     protos = {file: onnx_ir.to_proto(graph) for file, graph in graphs.items()}
     contents = {file: proto.SerializeToString(deterministic=True) for file, proto in protos.items()}
     contents |= others or {}
-    try:
+    with os_errors_as(WeightsError, folder, "cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
         for file, content in contents.items():
             with writing(folder / file) as out:
                 out.write(content)
-    except OSError as error:
-        raise WeightsError(f"{printable_name(folder)}: cannot be written ({error.strerror})") from error
     return [folder / file for file in contents]
 
 

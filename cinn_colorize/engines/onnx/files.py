@@ -21,9 +21,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cinn_colorize.errors import WeightsError
+from cinn_colorize.errors import WeightsError, printable_name
 from cinn_colorize.files import tensorfile
-from cinn_colorize.files.messages import printable_name
 
 if TYPE_CHECKING:
     import onnxruntime

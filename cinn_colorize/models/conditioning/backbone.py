@@ -18,8 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
-from cinn_colorize.errors import DataError
-from cinn_colorize.files.messages import printable_name
+from cinn_colorize.errors import DataError, printable_name
 
 
 class Stage(NamedTuple):

@@ -1,35 +1,26 @@
-"""Time one photo with each engine: python scripts/measure/engines.py PHOTO [-r 7].
+"""Time one photo with each engine: python scripts/benchmarks/engines.py PHOTO [-r 7].
 
 Processes of both engines alternate, so that other load on the machine affects both. The pictures are compared
 as PNG.
 """
 
-from __future__ import annotations
-
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
+from shared import finished
 
 ENGINES = ("torch", "onnx")
 
 
-def run(photo: Path, engine: str, folder: Path) -> tuple[float, float, float]:
+def run(photo: Path, engine: str, folder: Path) -> list[float]:
     """Measure wall-clock seconds, CPU seconds and peak memory in MiB of a whole process."""
     command = [sys.executable, "-m", "cinn_colorize", str(photo), "--seed", "0", "--engine", engine, "-q"]
     output = ["-o", str(folder / engine), "--overwrite", "--format", "png", "--device", "cpu"]
-    start = time.perf_counter()
-    process = subprocess.Popen([*command, *output], stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{engine} failed")
-    return time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+    return finished([*command, *output])[1]
 
 
 def main() -> None:
