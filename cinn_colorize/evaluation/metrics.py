@@ -1,12 +1,10 @@
 """The measures that docs/evaluation.md defines, each from terms of single photos, and their standard errors.
 
-A measure is the mean of a number over photos or the ratio of two such means. Errors are from a bootstrap, in
-which photos are resampled, not their pixels. Until the last step a photo is a handful of numbers, so that any
-number of photos fits, and two evaluations of the same photos can be compared photo by photo.
+A measure is the mean of a number over photos or the ratio of two such means. Errors are from a bootstrap of
+photos, not of pixels. Until the last step a photo is a handful of numbers, so that any number of them fits.
 
 Samples are limited to +-110 first, except in the pictures. With k samples in place of eight the names are
-``best_of_k``, ``best_of_k_image`` and ``hue_k``. A single sample has no variance and no rivals, and then the
-measures of these are omitted.
+``best_of_k``, ``best_of_k_image`` and ``hue_k``. Of a single sample, measures of several are omitted.
 """
 
 from __future__ import annotations
@@ -203,9 +201,8 @@ class Tinted:
 
     def in_saturations(self) -> Statistics:
         """Compare the center times 0.25 to 2, in equal steps, with the photo: a control of ``objects``."""
-        factors = np.linspace(0.25, 2, len(self._normal))[:, None, None, None]
-        colors = np.clip(factors * self._center, -_LIMIT, _LIMIT)
-        return _structure(colors, self._photo.ab.astype(np.float64))
+        colors = np.linspace(0.25, 2, len(self._normal))[:, None, None, None] * self._center
+        return _structure(colors.clip(-_LIMIT, _LIMIT), self._photo.ab.astype(np.float64))
 
     def like(self, samples: Floats) -> Statistics:
         """Compare samples whose tints vary as the means of other samples (n, 2, r, r) do with the photo."""

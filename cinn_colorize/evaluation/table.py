@@ -292,8 +292,7 @@ def read_subsets(path: Path, photos: Sequence[str]) -> Subsets:
     """Read which of the photos measured, given by name, show what, by words in their order.
 
     The table has the columns ``entry``, a photo's name in its zip or folder, and ``shows``, words separated
-    by commas; others are ignored. DataError if it cannot be read, is malformed, or has a word for none of the
-    photos.
+    by commas. DataError if it cannot be read, is malformed, or has a word for none of the photos.
     """
     shows = read_column(path, "shows", "words separated by commas")
     subsets: dict[str, set[str]] = {}

@@ -3,7 +3,6 @@
 In a TIFF the tags of EXIF are in the file's own first directory and in others that it points to; in other
 formats EXIF is a small TIFF of its own. Directories are copied byte by byte, whatever their tags mean, which
 no library does: tifffile writes none of EXIF, and Pillow changes text that is not ASCII, and fractions.
-BigTIFF has directories of another form, from which EXIF is read; they are not written.
 """
 
 from __future__ import annotations
@@ -36,8 +35,7 @@ _LONG, _UNDEFINED = 4, 7
 _WORDS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4}  # bytes, by type
 _WORDS |= dict.fromkeys((16, 17, 18), 8)  # of BigTIFF
 _SIZES = _WORDS | {5: 8, 10: 8}  # bytes of a value; a fraction has two words
-_LARGEST = 2**32 - 1  # place in a file
-_MOST = 2**26  # bytes of a file's values
+_LARGEST, _MOST = 2**32 - 1, 2**26  # place in a file; bytes of its values
 
 
 class _Entry(NamedTuple):
