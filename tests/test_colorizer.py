@@ -280,7 +280,7 @@ def test_a_sheet_of_samples(colorizer, photo):
 def test_labels_of_narrow_pictures_do_not_touch():
     from cinn_colorize.methods.contact_sheet import contact_sheet
 
-    tiles = [(PIL.Image.new("RGB", (30, 200)), f"seed {k}  log p +1.234") for k in range(5)]
+    tiles = [(PIL.Image.new("RGB", (30, 200)), f"seed {k}   log-likelihood 1.234") for k in range(5)]
     sheet = np.asarray(contact_sheet(tiles, columns=5).convert("L"))
     inked = (sheet[-30:] < 128).any(axis=0)
     gaps = [len(list(run)) for is_inked, run in groupby(inked) if not is_inked]

@@ -427,7 +427,7 @@ def test_tiles_show_the_density_per_dimension():
     (picture,) = open_photo(GRAY).compose([Uniform(5, 5)])
     image, label = tile(Colorization(picture, sample, {"method": "sample"}))
     assert isinstance(image, Image.Image)
-    assert label == "seed 5   log p -1.250"
+    assert label == "seed 5   log-likelihood -1.250"
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".avif"])

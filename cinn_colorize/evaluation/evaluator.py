@@ -17,6 +17,7 @@ from cinn_colorize.data.sources import ColorReader, Source, readable
 from cinn_colorize.engines.interface import DENSITY_SCALE, NetworkInput
 from cinn_colorize.engines.pytorch import evaluating
 from cinn_colorize.errors import DataError
+from cinn_colorize.evaluation import table
 from cinn_colorize.evaluation.calibration import Calibration
 from cinn_colorize.evaluation.metrics import (
     SIGMAS,
@@ -33,7 +34,7 @@ from cinn_colorize.evaluation.metrics import (
 )
 from cinn_colorize.evaluation.photos import CHROMA_SIZE, Doubles, Square, read_square, to_rgb
 from cinn_colorize.evaluation.realism import Measure
-from cinn_colorize.evaluation.table import BEST_TINT, GRAY, TINT, TRUTH, DrawnBy, ModelRow, Report, Row
+from cinn_colorize.evaluation.table import DrawnBy, ModelRow, Report, Row
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.latents.latent import Latent
 from cinn_colorize.latents.levels import PerLevel
@@ -118,7 +119,7 @@ class _Rows:
         self.samples, self.temperatures, self.calibration = samples, temperatures, calibration
         self.of_model = [_Row(measures) for _ in temperatures]
         self.gray, self.truth = _Row(measures), _Row(measures)
-        self.tint: list[Statistics] = []
+        self.tint, self.saturations = list[Statistics](), list[Statistics]()
         self.by_sigma: dict[float, list[Statistics]] = {sigma: [] for sigma in SIGMAS if tints}
 
     def add(self, conditioned: ConditionedModel, photo: Square, source: Source, i: int) -> None:
@@ -142,6 +143,7 @@ class _Rows:
                 (center,) = conditioned.sample(n=1, temperature=0.0, seed=n * i)
                 tinted = Tinted(photo, center.ab, n, seed=i)
                 self.tint.append(tinted.like(ab))
+                self.saturations.append(tinted.in_saturations())
                 for sigma, statistics in self.by_sigma.items():
                     statistics.append(tinted.isotropic(sigma))
         for ab, row in ((np.zeros_like(photo.ab), self.gray), (photo.ab, self.truth)):
@@ -158,9 +160,10 @@ class _Rows:
         rows = {}
         if self.by_sigma:
             chosen, sigmas = best(self.by_sigma)
-            rows[TINT] = Row(estimate(self.tint), tuple(self.tint))
-            rows[BEST_TINT] = Row(estimate(chosen), tuple(chosen), sigmas=sigmas)
-        return {**rows, GRAY: Row(*self.gray.found()), TRUTH: Row(*self.truth.found())}
+            rows[table.TINT] = Row(estimate(self.tint), tuple(self.tint))
+            rows[table.BEST_TINT] = Row(estimate(chosen), tuple(chosen), sigmas=sigmas)
+            rows[table.SATURATIONS] = Row(estimate(self.saturations), tuple(self.saturations))
+        return {**rows, table.GRAY: Row(*self.gray.found()), table.TRUTH: Row(*self.truth.found())}
 
 
 class _Row:

@@ -1,12 +1,10 @@
 """The measures that docs/evaluation.md defines, each from terms of single photos, and their standard errors.
 
-A measure is the mean of a number over photos or the ratio of two such means. Errors are from a bootstrap, in
-which photos are resampled, not their pixels. Until the last step a photo is a handful of numbers, so that any
-number of photos fits, and two evaluations of the same photos can be compared photo by photo.
+A measure is the mean of a number over photos or the ratio of two such means. Errors are from a bootstrap of
+photos, not of pixels. Until the last step a photo is a handful of numbers, so that any number of them fits.
 
 Samples are limited to +-110 first, except in the pictures. With k samples in place of eight the names are
-``best_of_k``, ``best_of_k_image`` and ``hue_k``. A single sample has no variance and no rivals, and then the
-measures of these are omitted.
+``best_of_k``, ``best_of_k_image`` and ``hue_k``. Of a single sample, measures of several are omitted.
 """
 
 from __future__ import annotations
@@ -187,8 +185,7 @@ class Tinted:
     """The control that any measure must survive: samples of one photo that are one colorization, tinted.
 
     The colours at temperature 0, ``center`` (2, r, r), with one Gaussian tint a sample, the same everywhere
-    in the photo, differ from each other in nothing that has to do with its objects. What they reach in a
-    measure, spread alone reaches. They cost no pass through the network beyond the sample at temperature 0.
+    in the photo, have nothing to do with its objects: what they reach in a measure, spread alone reaches.
     """
 
     def __init__(self, photo: Square, center: Floats, samples: int, seed: int) -> None:
@@ -201,6 +198,11 @@ class Tinted:
     def isotropic(self, sigma: float) -> Statistics:
         """Compare samples whose tints deviate by ``sigma`` in a and in b with the photo."""
         return self._statistics(sigma * self._normal)
+
+    def in_saturations(self) -> Statistics:
+        """Compare the center times 0.25 to 2, in equal steps, with the photo: a control of ``objects``."""
+        colors = np.linspace(0.25, 2, len(self._normal))[:, None, None, None] * self._center
+        return _structure(colors.clip(-_LIMIT, _LIMIT), self._photo.ab.astype(np.float64))
 
     def like(self, samples: Floats) -> Statistics:
         """Compare samples whose tints vary as the means of other samples (n, 2, r, r) do with the photo."""
@@ -245,11 +247,7 @@ def _to_rgb(L: Floats, ab: Floats, tint: Floats) -> Floats:
 
 
 def _shortfall(name: str, value: float) -> float:
-    """Return how far a measure is from the best it can be, up to a constant.
-
-    Infinity for nan, and for those that are not chosen by: those that tints do not change, and ``variance``,
-    of which neither much nor little is good.
-    """
+    """Return how far a measure is from its best, up to a constant; infinity for nan and those without one."""
     if name.startswith("best_of"):
         found = value
     elif name.startswith(("calibration", "chroma")):

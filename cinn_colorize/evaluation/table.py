@@ -19,7 +19,7 @@ from cinn_colorize.latents.levels import PerLevel, short_levels
 Measures = Mapping[str, Estimate]
 Subsets = Mapping[str, frozenset[str]]  # names of photos, by what these show
 
-TINT, BEST_TINT, GRAY, TRUTH = "tint", "tint*", "gray", "truth"
+TINT, BEST_TINT, SATURATIONS, GRAY, TRUTH = "tint", "tint*", "saturations", "gray", "truth"
 _MODEL, _COMPARED = "model", (TINT, BEST_TINT, GRAY)  # rows of earlier results
 _DIGITS = {"kid_lite0": 5, "st_lpips": 4}  # after the point, where 3 are not enough
 _SIGNIFICANT = 7  # digits of a photo's numbers in JSON
@@ -29,6 +29,7 @@ _OBJECTS = ("objects", "alignment", "structure", "hue", "chroma")
 _LEGEND = {
     TINT: "the colours at temperature 0 with one random tint a sample, as different as the samples' means",
     BEST_TINT: "with tints of the standard deviation of a and b, in brackets, that is best for the measure",
+    SATURATIONS: "the colours at temperature 0 times 0.25 to 2, a control of objects",
 }
 
 
@@ -86,7 +87,7 @@ class Report:
     names: tuple[str, ...]  # of the photos measured
     samples: int  # per photo
     model: tuple[ModelRow, ...]  # one row per temperature
-    references: Mapping[str, Row]  # tint, tint*, gray, and truth, the photo's own ab at 64 px
+    references: Mapping[str, Row]  # tint, tint*, saturations, gray, and truth, the photo's own ab at 64 px
     failures: tuple[str, ...] = ()  # a line for each photo that could not be read
     network: DrawnBy | None = None  # what drew the samples; None if unknown
 
@@ -291,8 +292,7 @@ def read_subsets(path: Path, photos: Sequence[str]) -> Subsets:
     """Read which of the photos measured, given by name, show what, by words in their order.
 
     The table has the columns ``entry``, a photo's name in its zip or folder, and ``shows``, words separated
-    by commas; others are ignored. DataError if it cannot be read, is malformed, or has a word for none of the
-    photos.
+    by commas. DataError if it cannot be read, is malformed, or has a word for none of the photos.
     """
     shows = read_column(path, "shows", "words separated by commas")
     subsets: dict[str, set[str]] = {}

@@ -3,7 +3,6 @@
 In a TIFF the tags of EXIF are in the file's own first directory and in others that it points to; in other
 formats EXIF is a small TIFF of its own. Directories are copied byte by byte, whatever their tags mean, which
 no library does: tifffile writes none of EXIF, and Pillow changes text that is not ASCII, and fractions.
-BigTIFF has directories of another form, for which neither EXIF nor IPTC is kept.
 """
 
 from __future__ import annotations
@@ -28,15 +27,15 @@ _DESCRIPTIVE = (
     Tag.XPTitle, Tag.XPComment, Tag.XPAuthor, Tag.XPKeywords, Tag.XPSubject,
 )  # fmt: skip
 _UNCOMPRESSED, _YCBCR, _UNSPECIFIED, _REDUCED = 1, 6, 0, b"\1"  # values of tags
-_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
+_ORDERS, _BIG_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}, {b"II+\0": "<", b"MM\0+": ">"}
 _HEADER = b"II*\0\x08\0\0\0"
 _EXIF = b"Exif\0\0"
 _IPTC_MARKER = b"\x1c"  # that each of its fields begins with
 _LONG, _UNDEFINED = 4, 7
 _WORDS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4}  # bytes, by type
+_WORDS |= dict.fromkeys((16, 17, 18), 8)  # of BigTIFF
 _SIZES = _WORDS | {5: 8, 10: 8}  # bytes of a value; a fraction has two words
-_LARGEST = 2**32 - 1  # place in a file
-_MOST = 2**26  # bytes of a file's values
+_LARGEST, _MOST = 2**32 - 1, 2**26  # place in a file; bytes of its values
 
 
 class _Entry(NamedTuple):
@@ -60,7 +59,8 @@ def read_fields(file: BinaryIO, page: int = 1) -> dict[str, bytes]:
     fields = {}
     if exif := _of_exif(own):
         fields["exif-data"] = _EXIF + _HEADER + _packed(exif, len(_HEADER))
-    if Tag.IPTCNAA in own:
+    file.seek(0)  # libvips writes a part of the IPTC into a BigTIFF
+    if Tag.IPTCNAA in own and file.read(4) in _ORDERS:
         fields["iptc-data"] = _iptc_of(own[Tag.IPTCNAA])
     return fields
 
@@ -80,10 +80,7 @@ def other_channels(file: BinaryIO, page: int = 1) -> int:
 
 
 def is_cut_off(file: BinaryIO, page: int = 1) -> bool:
-    """Return whether the file ends inside the profile of a page, which libtiff would leave out.
-
-    Or before its last pixels, for which libtiff may give black, but for compressed ones.
-    """
+    """Return whether the file ends inside a page's profile, or before its last pixels if not compressed."""
     own, end = _intact_directory(file, page), file.seek(0, os.SEEK_END)
     if _end_of_profile(file, page) > end:
         return True
@@ -228,31 +225,29 @@ def _directory(file: BinaryIO, page: int = 1) -> _Directory:
 
 
 class _Tiff:
-    """Reads directories of a TIFF, and of what lies outside them no more than the file has bytes.
-
-    Tags that say more are crafted: they name the same bytes again and again.
-    """
+    """Reads directories, and no more values than the file has bytes: crafted tags name them repeatedly."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._left = min(file.seek(0, os.SEEK_END), _MOST)
-        file.seek(0)
-        self._order = _ORDERS.get(file.read(4), "")
-        if not self._order:
+        self._file, self._size = file, file.seek(0, os.SEEK_END)
+        self._left = min(self._size, _MOST)
+        start = self._read(0, 4)
+        if not (order := (_ORDERS | _BIG_ORDERS).get(start)):
             raise ValueError("not a TIFF")
+        self._order, is_big = order, start in _BIG_ORDERS
+        self._first = 8 if is_big else 4  # where the place of the first directory is
+        forms = ("Q", "Q", "HHQ8s") if is_big else ("I", "H", "HHI4s")
+        self._place, self._length, self._entry = (order + form for form in forms)
 
     def pages(self) -> Iterator[tuple[int, int]]:
         """Yield where the place of each page's directory is written, and it; at the end, 0 is written."""
-        pointer = 4
+        pointer = self._first
         while True:
-            self._file.seek(pointer)
-            (start,) = struct.unpack(self._order + "I", self._file.read(4))
+            start = self._number_at(pointer, self._place)
             yield pointer, start
             if not start:
                 return
-            self._file.seek(start)
-            (length,) = struct.unpack(self._order + "H", self._file.read(2))
-            pointer = start + 2 + 12 * length
+            length = self._number_at(start, self._length)
+            pointer = self._file.tell() + length * struct.calcsize(self._entry)
 
     def page(self, number: int) -> int:
         """Return where the directory of a page is, from 1."""
@@ -263,13 +258,21 @@ class _Tiff:
 
     def number(self, place: bytes) -> int:
         """Return the place in the file that an entry refers to."""
-        return int(struct.unpack(self._order + "I", place)[0])
+        return int(struct.unpack(self._place, place)[0])
+
+    def _number_at(self, place: int, form: str) -> int:
+        return int(struct.unpack(form, self._read(place, struct.calcsize(form)))[0])
+
+    def _read(self, place: int, size: int) -> bytes:
+        if place + size > self._size:
+            raise ValueError("a part lies outside the file")
+        self._file.seek(place)
+        return self._file.read(size)
 
     def entries(self, start: int) -> Iterator[tuple[int, int, int, bytes]]:
         """Yield the entries of a directory: tag, type, number of values, and place or value."""
-        self._file.seek(start)
-        (length,) = struct.unpack(self._order + "H", self._file.read(2))
-        yield from struct.iter_unpack(self._order + "HHI4s", self._file.read(12 * length))
+        size = self._number_at(start, self._length) * struct.calcsize(self._entry)
+        yield from struct.iter_unpack(self._entry, self._read(self._file.tell(), size))
 
     def directory(self, start: int, pointers: tuple[int, ...] = _POINTERS) -> _Directory:
         """Read a directory, and those that its pointers lead to."""
@@ -283,7 +286,7 @@ class _Tiff:
             if tag in pointers:
                 below = tuple(other for other in pointers if other != tag)
                 try:
-                    inner = self.directory(struct.unpack("<I", value)[0], below)
+                    inner = self.directory(int.from_bytes(value, "little"), below)
                 except (ValueError, struct.error):  # the others may be intact
                     continue
             entries[tag] = _Entry(kind, value, inner)
@@ -295,11 +298,7 @@ class _Tiff:
         self._left -= size
         if self._left < 0:
             raise ValueError("more values than the file has bytes")
-        self._file.seek(self.number(place))
-        value = self._file.read(size)
-        if len(value) < size:
-            raise ValueError("a value ends outside the file")
-        return value
+        return self._read(self.number(place), size)
 
 
 def _packed(entries: _Directory, start: int) -> bytes:

@@ -63,7 +63,7 @@ def tile(colorization: Colorization) -> Tile:
     """Return a tile of a sample, labelled with its seed and log-likelihood (nats per dimension)."""
     name = "mix" if colorization.recipe["method"] == "mix" else f"seed {colorization.seed}"
     density = colorization.sample.log_prob_per_dimension
-    label = name if density is None else f"{name}   log p {density:+.3f}"
+    label = name if density is None else f"{name}   log-likelihood {density:.3f}"
     return colorization.picture.thumbnail(TILE), label
 
 

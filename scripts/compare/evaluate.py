@@ -45,7 +45,11 @@ ERRORS = ("best_of_8", "best_of_8_image", "best_of_1")
 PAIRED = (*ERRORS, "objects", "hue_8")  # differences photo by photo
 COLUMNS = (*ERRORS, "variance", "calibration", "objects", "hue_8", "kid_lite0", "top5_lite0")
 PAPER = ("best_of_8", "variance", "kid_lite0", "top5_lite0")  # as its Table 1, with KID for its FID
-TINTS = {"tint": "in random tints", "tint*": "in the best random tints"}  # rows of an evaluation
+TINTS = {  # rows of an evaluation
+    "tint": "in random tints",
+    "tint*": "in the best random tints",
+    "saturations": "in eight saturations",
+}
 TABLES = ("table-1", "photos", "shipped", "rooms", "shipped-rooms", "upsampling")
 COMPUTE = ("ms a photo", "M parameters")  # of a training step; that learnt
 DIGITS = {"variance": 1, "kid_lite0": 4, "top5_lite0": 1}
@@ -212,7 +216,7 @@ def measures_of(found: dict[Row, dict[str, Any]], arguments: argparse.Namespace)
     lines: list[tuple[str, dict[str, Any], dict[str, str]]] = []
     for row, report in found.items():
         lines.append((row.title, report, {} if papers else compute(row, arguments.run)))
-        tints = [name for name in row.tints if not (papers and name == "tint")]
+        tints = [name for name in row.tints if not papers or name == "tint*"]
         lines += [(row.titles[name], report[name], {}) for name in tints]
     lines += [(label, first[label], {}) for label in ("gray", "truth")]
     trained = [title for title in COMPUTE if any(title in cost for *_, cost in lines)]

@@ -7,7 +7,7 @@ import sys
 import zipfile
 
 import pytest
-from helpers import ENVIRONMENT, Gaussian, the_line
+from helpers import ENVIRONMENT, Gaussian, needs, the_line
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -62,6 +62,7 @@ def test_command_without_photos_fails_in_one_line(tmp_path, run, content):
 
 
 def test_command_has_a_row_for_each_temperature_and_draws_one(sources, tmp_path, run):
+    needs("matplotlib")
     photos, plot = tmp_path / "photos", tmp_path / "plots" / "calibration.png"
     photos.mkdir()
     unpack(sources[:4], photos)

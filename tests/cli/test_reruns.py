@@ -203,6 +203,15 @@ def test_a_strangers_file_stays_whatever_is_asked(run):
     assert read_recipe(first)["seed"] == "0"
 
 
+def test_a_picture_in_the_place_of_a_sheet_stays(run):
+    sheet = Path("colorized/gray_sheet.jpg")
+    assert run("gray.jpg", "-s", 7, "--output", sheet.name).exit_code == 0
+    picture = sheet.read_bytes()
+    refused = run("gray.jpg", "-n", 2)
+    assert (refused.exit_code, sheet.read_bytes()) == (1, picture)
+    assert f"{sheet} exists; add --overwrite or --skip-existing" in the_line(refused)
+
+
 def test_what_is_skipped_is_told_and_not_on_the_sheet(run):
     run("gray.jpg", "-s", 1, "-t", 1)
     skipped = run("gray.jpg", "-n", 3, "-t", 0.5, "--skip-existing")

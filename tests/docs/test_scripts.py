@@ -69,7 +69,6 @@ def test_photos_that_are_missing_are_named_in_one_line():
         ("measure/latents.py", "nowhere"),
         ("measure/levels.py", "nowhere"),
         ("measure/likeliest.py", "nowhere"),
-        ("measure/objects.py", "nowhere"),
         ("measure/settings.py", "nowhere", "nowhere", "0.7"),
         ("measure/shows.py", "nowhere", "nowhere"),
         ("measure/tones.py", "nowhere", "0.7"),

@@ -160,7 +160,7 @@ def test_json_and_table(sources):
     found = json.loads(report.to_json(), parse_constant=pytest.fail)
     names = {"nll", "best_of_8", "best_of_8_image", "best_of_1", "variance", "calibration", "block_share"}
     names |= {"objects", "alignment", "structure", "hue_1", "hue_8", "chroma", "band_4x4", "band_64x64"}
-    assert names | {"exploding", "tint", "tint*", "gray", "truth"} <= set(found)
+    assert names | {"exploding", "tint", "tint*", "saturations", "gray", "truth"} <= set(found)
     assert found["calibration"]["mean"] == 0
     assert found["block_share"] == {"mean": None, "se": None}  # nothing varies
     assert (found["photos"], found["samples"], found["temperature"], found["failed"]) == (2, 8, 0, 0)
@@ -173,7 +173,7 @@ def test_json_and_table(sources):
     assert [[row[0] for row in cells] for cells in tables] == [
         ["", "---", "model", "tint", "tint*", "gray", "truth"],
         ["", "---", "model", "tint", "tint*"],  # one picture has no calibration
-        ["", "---", "model", "tint", "tint*", "gray", "truth"],
+        ["", "---", "model", "tint", "tint*", "saturations", "gray", "truth"],
     ]
     columns = [name for cells in tables for name in cells[0][1:]]
     assert set(columns) == names | {"exploding", *report.model[0].measures}

@@ -163,11 +163,11 @@ def test_measures_are_those_computed_by_hand(sources):
 
 
 @pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB")
-def test_tints_are_those_drawn_by_hand(sources):
+def test_tints_and_saturations_are_those_drawn_by_hand(sources):
     chosen = [sources[k] for k in (3, 150, 333)]
     colorizer = Around(15)
     report = evaluate(colorizer, chosen, samples=8)
-    like, isotropic = [], {sigma: [] for sigma in range(0, 33, 4)}
+    like, vivid, isotropic = [], [], {sigma: [] for sigma in range(0, 33, 4)}
     for i, source in enumerate(chosen):
         photo = read(source)
         normal = np.random.default_rng((i, 8)).standard_normal((8, 2))
@@ -179,6 +179,7 @@ def test_tints_are_those_drawn_by_hand(sources):
             return np.stack([center + tint[:, None, None] for tint in tints])
 
         like.append(by_hand(samples([root @ z for z in normal]), *photo))
+        vivid.append(by_hand(np.stack([k / 4 * center for k in range(1, 9)]), *photo))
         for sigma, found in isotropic.items():
             found.append(by_hand(samples(sigma * normal), *photo))
     expected = over_photos(like)
@@ -186,6 +187,9 @@ def test_tints_are_those_drawn_by_hand(sources):
     assert values(tint) == pytest.approx(expected, rel=1e-4, abs=1e-6)
     assert tint.measures["objects"] == pytest.approx((1, 0), abs=1e-12)
     assert tint.measures["alignment"] == (0, 0)
+    saturations, expected = values(report.references["saturations"]), over_photos(vivid)
+    assert saturations["objects"] < 1
+    assert saturations == pytest.approx({name: expected[name] for name in saturations}, rel=1e-4, abs=1e-6)
 
     found = {sigma: over_photos(photos) for sigma, photos in isotropic.items()}
     lowest = {"best_of_1": 0, "best_of_8": 0, "best_of_8_image": 0}

@@ -96,6 +96,26 @@ def test_a_bigtiff_has_no_iptc_rather_than_a_part_of_it(tmp_path, monkeypatch, b
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
+def test_exif_of_a_bigtiff(order):
+    """Its directories have other lengths, and places of 64 bits."""
+
+    def directory(*entries):
+        packed = (struct.pack(order + "HHQ", *entry[:3]) + entry[3].ljust(8, b"\0") for entry in entries)
+        return struct.pack(order + "Q", len(entries)) + b"".join(packed) + bytes(8)
+
+    start, size = 16, 8 + 2 * 20 + 8
+    inner = directory((0x9003, 2, 20, struct.pack(order + "Q", start + 2 * size)), (0xA002, 3, 1, b"\1\1"))
+    own = directory((0x013B, 2, 4, b"Ada\0"), (0x8769, 18, 1, struct.pack(order + "Q", start + size)))
+    head = {"<": b"II+\0", ">": b"MM\0+"}[order] + struct.pack(order + "HHQ", 8, 0, start)
+    content = head + own + inner + b"1957:10:04 19:28:34\0"
+    tags = Image.Exif()
+    tags.load(read_fields(io.BytesIO(content))["exif-data"])
+    assert (tags[0x013B], tags.get_ifd(0x8769)) == ("Ada", {0x9003: "1957:10:04 19:28:34", 0xA002: 257})
+    for end in range(len(content)):
+        read_fields(io.BytesIO(content[:end]))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize(("kind", "its_words"), [(7, None), (4, ">"), (4, "<")])
 def test_iptc_of_tiffs_of_either_order(order, kind, its_words):
     """Photoshop calls bytes words, libtiff swaps them as such, and other programs write bytes."""

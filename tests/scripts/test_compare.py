@@ -193,12 +193,12 @@ def test_a_table_is_measured_once(filled, examples, monkeypatch, capsys):
                 name,
                 lambda m=method, n=network: opened.append(m) or Sampler(m, n),
                 method.samples_differ,
-                ("tint*",) if name == "regression" else (),
+                ("tint*", "saturations") if name == "regression" else (),
             )
 
     monkeypatch.setattr(evaluate, "rows", rows)
     monkeypatch.setattr(evaluate, "SAMPLES", 2)
-    monkeypatch.setattr(evaluate, "COLUMNS", ("best_of_2", "best_of_1", "variance", "kid_lite0"))
+    monkeypatch.setattr(evaluate, "COLUMNS", ("best_of_2", "best_of_1", "variance", "kid_lite0", "objects"))
     monkeypatch.setattr(evaluate, "PAIRED", ("best_of_1",))
     monkeypatch.setattr(evaluate, "PAPER", ("best_of_2", "variance"))
     command = ["evaluate.py", "rooms", str(photos), "--reference", str(photos), "--run", str(filled)]
@@ -219,6 +219,9 @@ def test_a_table_is_measured_once(filled, examples, monkeypatch, capsys):
     assert float(tinted[0].split()[0]) < float(cells["CNN [16]"][0].split()[0])
     changed = {row.split("|")[1].strip(): row.split("|")[2:] for row in differences.splitlines()}
     assert set(changed) >= {"CNN [16] in the best random tints", "colorGAN [4]"}
+    *others, objects = cells["CNN [16] in eight saturations"][:5]
+    assert {other.strip() for other in others} == {"-"}
+    assert 0 < float(objects.split()[0]) < 1
     change = float(cells["colorGAN [4]"][1].split()[0]) - float(cells["CNN [16]"][1].split()[0])
     assert float(changed["colorGAN [4]"][0].split()[0]) == pytest.approx(change, abs=0.011)
     best, one, variance, kid = cells["CNN [16]"][:4]

@@ -26,7 +26,7 @@ def test_a_photo_dropped_shows_eight_samples_of_it(tab, photos):
     tab.open(photos / "photo.jpg")
     sources = tab.page.eval_on_selector_all("#samples img", "images => images.map(image => image.src)")
     assert len(set(sources)) == 8
-    assert "seed 0, log p" in tab.details()
+    assert "seed 0, log-likelihood" in tab.details()
     assert tab.pixels("#before").std(2).max() < 1
     assert tab.pixels().std(2).max() > 10
     assert abs(tab.pixels().mean() - tab.pixels("#before").mean()) < 10

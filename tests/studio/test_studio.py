@@ -1,12 +1,16 @@
 """The studio itself: what it draws, saves and names, and the commands that do the same."""
 
+import gc
 import shlex
+import sys
+import weakref
 
 import numpy as np
 import pytest
-from helpers import GRAY, names
+from helpers import COLOR, GRAY, names
 from PIL import Image
 
+from cinn_colorize.errors import PhotoError
 from cinn_colorize.models.registry import DEFAULT, MODELS
 from cinn_colorize.request import SampleRequest, TransferRequest
 from cinn_colorize.studio.library import Library
@@ -61,6 +65,41 @@ def test_a_changed_file_is_opened_again(tmp_path, new_studio):
     first = studio.samples(wanted)[0].ab
     Image.fromarray(np.rot90(GRAY)).save(tmp_path / "a.png")
     assert not np.array_equal(studio.samples(wanted)[0].ab, first)
+
+
+def test_the_photo_seen_longest_ago_is_closed(tmp_path, monkeypatch, narrow_weights, new_studio):
+    monkeypatch.setattr("cinn_colorize.studio.studio._OPEN", 2)
+    for name in "abc":
+        Image.fromarray(GRAY[:64, :80]).save(tmp_path / f"{name}.png")
+    library, opened = Library(sorted(tmp_path.iterdir())), []
+    studio = new_studio(library, weights=narrow_weights)
+    for given in library.given():
+        opened.append(weakref.ref(studio._opened(PageRequest(photo=given["id"])).photo))
+    gc.collect()
+    assert [photo() is None for photo in opened] == [True, False, False]
+
+
+def test_the_picture_of_a_photo_that_was_sent_is_not_saved_beside_it(narrow_weights, new_studio):
+    library = Library()
+    sent = library.new("a.png")
+    Image.fromarray(GRAY).save(sent.path)
+    studio, wanted = new_studio(library, weights=narrow_weights), PageRequest(photo=library.add(sent).id)
+    with pytest.raises(PhotoError, match=r"^a\.png: was sent by the page, so its pictures are downloads$"):
+        studio.save(wanted)
+    assert names(library.folder) == [sent.path.name]
+    library.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such permissions")
+def test_a_picture_is_no_more_readable_than_its_reference(tmp_path, narrow_weights, new_studio):
+    for name, mode in (("a.jpg", 0o644), ("b.jpg", 0o600)):
+        Image.fromarray(COLOR).save(tmp_path / name)
+        (tmp_path / name).chmod(mode)
+    library = Library([tmp_path / "a.jpg", tmp_path / "b.jpg"])
+    photo, reference = (given["id"] for given in library.given())
+    wanted = PageRequest(photo=photo, reference=reference)
+    (saved,) = new_studio(library, weights=narrow_weights).save(wanted)
+    assert saved.stat().st_mode & 0o777 == 0o600
 
 
 def test_nothing_is_replaced_and_one_picture_is_saved_once(tmp_path, new_studio):
@@ -138,3 +177,18 @@ def test_a_photo_without_a_suffix_has_pictures_of_its_format(tmp_path, photo):
 def _written(item):
     item.path.write_bytes(b"x")
     return item
+
+
+def test_a_mask_is_saved_beside_its_picture_and_not_instead_of_another(tmp_path, narrow_weights, new_studio):
+    Image.fromarray(GRAY).save(tmp_path / "a.jpg")
+    library, saved = Library([tmp_path / "a.jpg"]), []
+    studio, photo = new_studio(library, weights=narrow_weights), library.given()[0]["id"]
+    for columns in (100, 200, 100):
+        mask = library.new("a_mask.png", made=True)
+        Image.fromarray((np.arange(300) < columns) * np.full(GRAY.shape, 255, np.uint8)).save(mask.path)
+        wanted = PageRequest(photo=photo, mask=library.add(mask).id, outside=1)
+        saved.append([path.name for path in studio.save(wanted)])
+    first, other = ["a_mix_000_001.jpg", "a_mask.png"], ["a_mix_000_001_2.jpg", "a_mask_2.png"]
+    assert saved == [first, other, first]
+    with Image.open(tmp_path / "a_mask.png") as mask:
+        assert np.count_nonzero(mask) == 100 * GRAY.shape[0]

@@ -274,7 +274,7 @@ async function enlarge() {
     if (isTypical && !values.reference) isOpen.work.typical = made.seed;
     $("#after").src = made.picture;
     const how = mask ? `mix: seed ${made.seed} inside, ${chosen} outside` : `seed ${made.seed}`;
-    const density = made.log_prob === null ? "" : `, log p ${Math.round(made.log_prob).toLocaleString("en")} nats`;
+    const density = made.log_prob === null ? "" : `, log-likelihood ${Math.round(made.log_prob).toLocaleString("en")} nats`;
     const frame = photo.frame && ` · frame around ${photo.frame}`;
     $("#caption").textContent = `${how}${density} · ${photo.width} × ${photo.height}${frame}`;
     $("#after").alt = mask ? "The colorization, of two moods" : `The colorization, mood ${made.seed - first + 1}`;
