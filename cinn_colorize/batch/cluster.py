@@ -66,16 +66,15 @@ def on_cluster(
     with _probe(plan.folder) as probe:
         worker = {"spec": spec, "plan": plan, "level": level, "folder": Path.cwd(), "probe": probe}
         with _driver(outputs, address, workers, worker) as driver:
-            yield from _listen(driver, tasks)
+            yield from _listen(driver, tasks, {output for output in outputs if output.exists()})
     killed = f"the process that worked on it was killed {_TRIES} times"
     for path in [task.input.path for task in tasks.values()]:
         hint = "if memory ran out, use fewer --workers"
         yield Failure(path, f"{printable_name(path)}: {killed}; {hint}")
 
 
-def _listen(driver: Connection, tasks: dict[int, Task]) -> Iterator[Event]:
-    """Yield the events of tasks, which are removed as they end."""
-    before = {output for task in tasks.values() for output in task.unlisted if output.exists()}
+def _listen(driver: Connection, tasks: dict[int, Task], before: set[Path]) -> Iterator[Event]:
+    """Yield the events of tasks, which are removed as they end; some of their files were there before."""
     try:
         driver.send(tasks)
         while True:

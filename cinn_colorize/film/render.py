@@ -16,10 +16,9 @@ from cinn_colorize.film.planes import Coding, chroma_of, index_of, lightness, ta
 from cinn_colorize.imaging.color import Floats, Pixels
 from cinn_colorize.imaging.guided import coefficients
 from cinn_colorize.imaging.options import Box
-from cinn_colorize.imaging.upsampling import box
+from cinn_colorize.imaging.upsampling import SIGMA_L, SIGMA_PIXELS, box
 
 SIZE = 256  # height and width of the L* that the network and the motion see
-_SIGMA_PIXELS, _SIGMA_L = 0.5, 5.0  # as imaging/upsampling.py has them
 _EPS = 4.0  # of the guided filter, in squared L*
 
 
@@ -110,12 +109,12 @@ class Renderer:
 
 def _bilateral(planes: Floats, small: Pixels, L: Pixels) -> Floats:
     """Upsample planes (2, g, g), of L* ``small`` (g, g), to the size of ``L``, along it (both times 2.55)."""
-    weights = np.exp(-0.5 * (np.arange(256) / (2.55 * _SIGMA_L)) ** 2) + 1e-12
+    weights = np.exp(-0.5 * (np.arange(256) / (2.55 * SIGMA_L)) ** 2) + 1e-12
     similar, size, n = weights.astype(np.float32), L.shape[::-1], len(small)
     padded = [cv2.copyMakeBorder(plane, 1, 1, 1, 1, cv2.BORDER_REPLICATE) for plane in (*planes, small)]
     places = (np.arange(len(L)) + 0.5) * (n / len(L)) - 0.5
     away = places - np.arange(len(L)) * n // len(L) - np.array([[-1], [0], [1]])
-    near = np.exp(-0.5 * (away / _SIGMA_PIXELS) ** 2).astype(np.float32)
+    near = np.exp(-0.5 * (away / SIGMA_PIXELS) ** 2).astype(np.float32)
     total, weighted = np.zeros(L.shape, np.float32), np.zeros((2, *L.shape), np.float32)
     for y in range(3):
         for x in range(3):
