@@ -44,7 +44,7 @@ from cinn_colorize.latents.levels import (
 )
 from cinn_colorize.methods.base import SampleMethod
 from cinn_colorize.methods.hints import Hinted, HintLike, parse_hints
-from cinn_colorize.methods.mix import Mix
+from cinn_colorize.methods.mix import Mix, mask_of
 from cinn_colorize.methods.sample import Sampling, Variation
 from cinn_colorize.methods.transfer import TEMPERATURE, Transfer
 from cinn_colorize.models.registry import DEFAULT, MAX_GUIDANCE, MODELS, ModelInfo
@@ -317,31 +317,56 @@ class TransferRequest(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class MixRequest(Request):
-    """Two samples of a photo joined by a mask."""
+    """Two samples of a photo, or two results, joined by a mask."""
 
     command: ClassVar[str] = "mix"
 
-    seeds: str = option(..., "A,B", "Seeds of the samples inside and outside the mask.", show_default=False)
-    mask: Path = option(..., "MASK", "Picture that is white inside and black outside.", show_default=False)
+    seeds: str | None = option(None, "A,B", "Seeds of the samples inside and outside the mask.")
+    of: str | None = option(None, "A,B", "Results inside and outside the mask, instead of samples.")
+    mask: Path = option(
+        ..., "MASK|X,Y", "Picture that is white inside and black outside, or a pixel of the thing inside."
+    )
     temperature: SomeLevels | None = temperature_option()
     rendering: Rendering = Rendering()
     frame: str | Iterable[int] | Box = frame_option()
+    others: tuple[Path, ...] = ()  # files that the results were made with
 
     @property
     def both(self) -> tuple[int, int]:
         """The seeds inside and outside; ValueError if they are not a pair of seeds."""
-        parsed = [parse_seed(text) for text in self.seeds.replace(" ", "").split(",")]
+        parsed = [parse_seed(text) for text in (self.seeds or "").replace(" ", "").split(",")]
         if len(parsed) != 2:
             raise ValueError(f"{self.seeds!r} is not a pair of seeds such as 3,7")
         return parsed[0], parsed[1]
 
+    @property
+    def results(self) -> tuple[Path, ...]:
+        """The files inside and outside, none if seeds are given; ValueError if they are not a pair."""
+        if (self.of is None) == (self.seeds is None):
+            raise ValueError("give either two seeds or two results")
+        results = tuple(Path(name.strip()) for name in self.of.split(",")) if self.of else ()
+        if self.of is not None and len(results) != 2:
+            raise ValueError(f"{self.of!r} is not a pair of files such as first.jpg,second.jpg")
+        return results
+
     def method(self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress = None) -> Mix:
-        """See :meth:`Request.method`."""
-        inside, outside = self.both
-        temperature = parse_temperature(self.temperature, info.levels, info.temperature)
-        return Mix(
-            self.mask, outside, max_pixels, seed=inside, temperature=temperature, rendering=self.rendering
-        )
+        """See :meth:`Request.method`; PhotoError if a result cannot be drawn again."""
+        mask, results = mask_of(str(self.mask)), self.results
+        if not results:
+            inside, outside = self.both
+            temperature = parse_temperature(self.temperature, info.levels, info.temperature)
+            return Mix(
+                mask, outside, max_pixels, seed=inside, temperature=temperature, rendering=self.rendering
+            )
+        from cinn_colorize.methods.recipe import parts_of
+
+        one, other = parts = parts_of(results, self.others, max_pixels)
+        drawn: dict[str, Any] = {
+            "seed": one.seed,
+            "temperature": one.temperature,
+            "rendering": self.rendering,
+        }
+        return Mix(mask, other.seed, max_pixels, tuple(parts), results, **drawn)
 
 
 def shared_entries(

@@ -18,11 +18,15 @@ import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
 from numpy.typing import NDArray
+from PIL import ImageDraw
+from PIL.Image import Image
 
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.options import HintReach
+from cinn_colorize.imaging.photo import Photo
 from cinn_colorize.methods.conditioned import Conditioned
 from cinn_colorize.methods.ensemble import AT_A_TIME, in_parts, recolored
+from cinn_colorize.methods.hint import Hint
 from cinn_colorize.methods.hint_map import HintMap, neighbours
 from cinn_colorize.methods.samples import Sample
 
@@ -91,6 +95,12 @@ def find(members: Sequence[Floats], hints: HintMap) -> Floats:
     return smooth.reshape(-1, height, width).astype(np.float32)
 
 
+def at(hint: Hint, photo: Photo, conditioned: Conditioned) -> Floats:
+    """Return the share of each place in the thing of a hint, (h, w); PhotoError if it lies outside."""
+    (thing,) = find(drawn(conditioned), HintMap.of(photo, [hint]))
+    return thing
+
+
 def _directions(members: Doubles) -> Doubles:
     """Return how places vary over members (m, 2, h, w), without moods: (2 m, h w), each of length 1."""
     moves = members.reshape(len(members), 2, -1)
@@ -122,6 +132,14 @@ def recolor(samples: Sequence[Floats], things: Floats, hints: HintMap) -> list[F
         lacking.append(colored * (hints.ab - sample) + sample - moved[-1])
     inside = np.maximum(things.sum(0), np.minimum(hints.weight, 1))  # many colours share a place of a stroke
     return [ab + inside * rest for ab, rest in zip(moved, hints.spread(lacking), strict=True)]
+
+
+def outlined(picture: Image, photo: Photo, things: Floats) -> Image:
+    """Outline things in a picture of a whole photo, of any size, and return it."""
+    box = photo.inside.scaled((photo.height, photo.width), (picture.height, picture.width))
+    for outline in outlines(things, box.size):
+        ImageDraw.Draw(picture).polygon([(box.left + x, box.top + y) for x, y in outline], outline="white")
+    return picture
 
 
 def outlines(things: Floats, size: tuple[int, int]) -> Iterator[list[tuple[int, int]]]:
