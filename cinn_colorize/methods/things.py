@@ -90,6 +90,8 @@ def find(members: Sequence[Floats], hints: HintMap) -> Floats:
     leaving = steps.sum(axis=1) + ending.sum(0) + elsewhere
     system = (scipy.sparse.diags_array(leaving) - steps).tocsc()
     shares = scipy.sparse.linalg.splu(system).solve(ending.T).T
+    grown = shares * np.array([[wish.size] for wish in hints.wishes])
+    shares = grown / (1 + (grown - shares).sum(0))
     inside = np.clip(0.5 + (shares - 0.5) / (2 * _SOFT), 0, 1)
     smooth = inside**2 * (3 - 2 * inside)
     return smooth.reshape(-1, height, width).astype(np.float32)
@@ -148,4 +150,5 @@ def outlines(things: Floats, size: tuple[int, int]) -> Iterator[list[tuple[int, 
         inside = cv2.resize(thing, size[::-1]) > 0.5
         found, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
         for outline in found:
-            yield [(int(x), int(y)) for x, y in outline[:, 0]]
+            if len(outline) > 2:  # not a speck, which has no outline
+                yield [(int(x), int(y)) for x, y in outline[:, 0]]

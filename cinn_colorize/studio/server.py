@@ -54,6 +54,7 @@ class Server:
             "/open": lambda asked: self._do("describe", PageRequest.parse(asked)),
             "/before": lambda asked: self._do("before", PageRequest.parse(asked), _size(asked)),
             "/prepare": lambda asked: self._do("prepare", PageRequest.parse(asked)),
+            "/outline": lambda asked: self._do("outline", PageRequest.parse(asked)),
             "/palette": lambda asked: self._do(
                 "palette", PageRequest.parse(asked), _whole(asked, "x"), _whole(asked, "y")
             ),

@@ -27,6 +27,7 @@ from cinn_colorize.files.formats import format_of_name
 from cinn_colorize.imaging import color
 from cinn_colorize.imaging.options import Encoding, Rendering
 from cinn_colorize.imaging.photo import Photo, open_photo, recipe_at
+from cinn_colorize.imaging.picture import fitted
 from cinn_colorize.latents.noise import Floats
 from cinn_colorize.methods import things
 from cinn_colorize.methods.base import SampleMethod
@@ -187,6 +188,20 @@ class Studio:
             opened.coming, opened.members = None, []
             raise
         return len(opened.members)
+
+    def outline(self, wanted: PageRequest) -> list[list[tuple[float, float]]]:
+        """Return the outlines of the thing of the first hint, in pixels; none until all members are drawn."""
+        opened = self._opened(wanted)
+        if len(opened.members) < things.MEMBERS:
+            return []
+        photo, box = opened.photo, opened.photo.inside
+        thing = things.find(opened.members, HintMap.of(photo, wanted.hints))[:1]
+        size = fitted(*box.size, SIZES["small"])
+        scale = box.size[0] / size[0]
+        lines = things.outlines(thing, size)
+        return [
+            [(box.left + (x + 0.5) * scale, box.top + (y + 0.5) * scale) for x, y in line] for line in lines
+        ]
 
     def palette(self, wanted: PageRequest, x: int, y: int) -> list[dict[str, object]]:
         """Return the colours that samples have at a pixel, the most frequent first, at the photo's own L."""
