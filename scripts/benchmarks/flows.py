@@ -1,4 +1,4 @@
-"""Compare the paper's coupling stack in FrEIA and here: training steps, sampling, memory, at equal weights."""
+"""Compare the paper's coupling stack in FrEIA and here, at equal weights: training steps, samples, memory."""
 
 import itertools
 import math
