@@ -170,8 +170,9 @@ class SampleRequest(Request):
     )
     hint: str | Iterable[HintLike] | None = option(
         None,
-        "X,Y,COLOR",
-        "Colour wanted at a pixel of the photo: #a02832, #a23 or red, say; may be repeated.",
+        "X,Y,COLOR[,SIZE]",
+        "Colour wanted at a pixel of the photo: #a02832, #a23 or red, say, and the size of the thing there: 2 "
+        "grows it, 0.5 shrinks it; may be repeated.",
         kind=list[str],
         show_default=False,
     )
