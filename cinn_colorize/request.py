@@ -80,7 +80,8 @@ def frame_option() -> Any:
         "Frame of a scan, which stays gray: found if there is one; none; or left, top, right and bottom "
         "of the picture inside, in pixels."
     )
-    return option("auto", "auto|none|L,T,R,B", help, panel=DRAWING, kind=str, parse=_frame)
+    settings: dict[str, Any] = {"kind": str, "parse": lambda text: str(parse_frame(text.lower()))}
+    return option("auto", "auto|none|L,T,R,B", help, panel=DRAWING, **settings)
 
 
 def pages_option() -> Any:
@@ -97,10 +98,6 @@ def guidance_option() -> Any:
     )
     default = f"{_DEFAULT.guidance_of(None):g}"
     return option(None, "G", help, panel=DRAWING, show_default=default)
-
-
-def _frame(text: str) -> str:
-    return str(parse_frame(text.lower()))
 
 
 class Request(ABC):
@@ -171,8 +168,8 @@ class SampleRequest(Request):
     hint: str | Iterable[HintLike] | None = option(
         None,
         "X,Y,COLOR[,SIZE]",
-        "Colour wanted at a pixel of the photo: #a02832, #a23 or red, say, and the size of the thing there: 2 "
-        "grows it, 0.5 shrinks it; may be repeated.",
+        "Colour wanted at a pixel of the photo: #a02832, #a23 or red, say; a SIZE of 2 grows the thing there, "
+        "0.5 shrinks it. May be repeated.",
         kind=list[str],
         show_default=False,
     )
@@ -318,14 +315,18 @@ class TransferRequest(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class MixRequest(Request):
-    """Two samples of a photo, or two results, joined by a mask."""
+    """Two samples or results of a photo joined by a mask."""
 
     command: ClassVar[str] = "mix"
 
-    seeds: str | None = option(None, "A,B", "Seeds of the samples inside and outside the mask.")
-    of: str | None = option(None, "A,B", "Results inside and outside the mask, instead of samples.")
+    seeds: str = option(
+        ..., "A,B", "Seeds or results inside and outside the mask.", "--of --seeds", show_default=False
+    )
     mask: Path = option(
-        ..., "MASK|X,Y", "Picture that is white inside and black outside, or a pixel of the thing inside."
+        ...,
+        "MASK|X,Y",
+        "Picture that is white inside and black outside, or a pixel of the thing inside.",
+        show_default=False,
     )
     temperature: SomeLevels | None = temperature_option()
     rendering: Rendering = Rendering()
@@ -333,41 +334,31 @@ class MixRequest(Request):
     others: tuple[Path, ...] = ()  # files that the results were made with
 
     @property
-    def both(self) -> tuple[int, int]:
-        """The seeds inside and outside; ValueError if they are not a pair of seeds."""
-        parsed = [parse_seed(text) for text in (self.seeds or "").replace(" ", "").split(",")]
-        if len(parsed) != 2:
-            raise ValueError(f"{self.seeds!r} is not a pair of seeds such as 3,7")
-        return parsed[0], parsed[1]
-
-    @property
-    def results(self) -> tuple[Path, ...]:
-        """The files inside and outside, none if seeds are given; ValueError if they are not a pair."""
-        if (self.of is None) == (self.seeds is None):
-            raise ValueError("give either two seeds or two results")
-        results = tuple(Path(name.strip()) for name in self.of.split(",")) if self.of else ()
-        if self.of is not None and len(results) != 2:
-            raise ValueError(f"{self.of!r} is not a pair of files such as first.jpg,second.jpg")
-        return results
+    def both(self) -> list[int | Path]:
+        """The seeds or results inside and outside; ValueError if they are not a pair."""
+        names = [name.strip() for name in self.seeds.split(",")]
+        if len(names) != 2:
+            raise ValueError(f"{self.seeds!r} is not a pair of seeds such as 3,7, or of results")
+        return [parse_seed(name) if name.isdecimal() else Path(name) for name in names]
 
     def method(self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress = None) -> Mix:
         """See :meth:`Request.method`; PhotoError if a result cannot be drawn again."""
-        mask, results = mask_of(str(self.mask)), self.results
-        if not results:
-            inside, outside = self.both
-            temperature = parse_temperature(self.temperature, info.levels, info.temperature)
-            return Mix(
-                mask, outside, max_pixels, seed=inside, temperature=temperature, rendering=self.rendering
-            )
-        from cinn_colorize.methods.recipe import parts_of
+        from cinn_colorize.methods.recipe import part_at
 
-        one, other = parts = parts_of(results, self.others, max_pixels)
+        temperature = parse_temperature(self.temperature, info.levels, info.temperature)
+        one, other = parts = [
+            part_at(part, self.others, max_pixels)
+            if isinstance(part, Path)
+            else Sampling(seed=part, temperature=temperature)
+            for part in self.both
+        ]
+        of = tuple(parts) if any(isinstance(part, Path) for part in self.both) else ()
         drawn: dict[str, Any] = {
             "seed": one.seed,
             "temperature": one.temperature,
             "rendering": self.rendering,
         }
-        return Mix(mask, other.seed, max_pixels, tuple(parts), results, **drawn)
+        return Mix(mask_of(str(self.mask)), other.seed, max_pixels, of, tuple(self.both), **drawn)
 
 
 def shared_entries(
@@ -396,10 +387,7 @@ def words(group: Any, without: Sequence[str] = ()) -> list[str]:
             if isinstance(value, bool):
                 found.append(flag)
             else:
+                value = format_levels(value) if isinstance(value, Mapping) else value
                 values = value if isinstance(value, tuple | list) else [value]
-                found += [word for each in values for word in (flag, _text(each))]
+                found += [word for each in values for word in (flag, str(each))]
     return found
-
-
-def _text(value: object) -> str:
-    return format_levels(value) if isinstance(value, Mapping) else str(value)

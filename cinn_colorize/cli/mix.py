@@ -32,24 +32,25 @@ def mix(
 ) -> None:
     """Join two samples of a photo by a mask.
 
-    For example, join the sky of one with the rest of another. Seeds A and B are those that colorize shows;
-    with --of, A and B are pictures that colorize, transfer or mix made of PHOTO, drawn again from their
-    recipes. A rough mask is enough: the model draws the border between the two along the edges of the photo.
-    MASK may be smaller than PHOTO but must have its shape. The result is called PHOTO_mix_A_B.
+    For example, join the sky of one with the rest of another. A and B are seeds as colorize shows them, or
+    pictures that colorize, transfer or mix made of PHOTO, which are drawn again from their recipes. A rough
+    mask is enough: the model draws the border between the two along the edges of the photo. MASK may be
+    smaller than PHOTO but must have its shape. The result is called PHOTO_mix_A_B.
 
     Examples:
         cinn-colorize mix photo.jpg --seeds 17,22 --mask sky.png
         cinn-colorize mix photo.jpg --of red.jpg,colorized/photo_012.jpg --mask 310,120
     """
-    with common.usage_errors("--seeds" if request.of is None else "--of"):
-        results = request.results
-        inside, outside = results or request.both
+    with common.usage_errors("--seeds"):
+        inside, outside = request.both
         if inside == outside:
             raise ValueError("both are the same sample; choose two different ones")
-        if results and request.temperature is not None:
+        if request.temperature is not None and not any(isinstance(one, int) for one in request.both):
             raise ValueError("results have temperatures of their own; leave out --temperature")
-    names = [_named(result, photo) for result in results] or [f"{seed:03d}" for seed in request.both]
-    name = f"{{stem}}_mix_{names[0]}_{names[1]}"
+    name = "{stem}_mix"
+    for one in request.both:
+        added = f"{one:03d}" if isinstance(one, int) else one.stem.removeprefix(f"{photo.stem}_")
+        name += f"_{added}".replace("{", "{{").replace("}", "}}")
     sheet = f"{name}_sheet.jpg" if out.sheet else ""
     with general.reporting():
         from cinn_colorize.batch.inputs import Input
@@ -62,8 +63,3 @@ def mix(
         spec = network.spec(plan.method.encodes)
         common.device_of(network.device)
         report(Batch([Input(photo)], plan, spec), out.as_json, general)
-
-
-def _named(result: Path, photo: Path) -> str:
-    """Return what the name of a result adds to that of its photo, for a pattern."""
-    return result.stem.removeprefix(f"{photo.stem}_").replace("{", "{{").replace("}", "}}")

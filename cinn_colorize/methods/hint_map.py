@@ -192,23 +192,15 @@ def _points(photo: Photo, points: Sequence[Hint], size: tuple[int, int]) -> _Pai
                 f"{photo.name}: the hint {point} lies in the frame around the picture, {box}; move it, or "
                 "take the photo as a whole (--frame none)"
             )
-    cells, rgb, weight, sizes = (
-        list[tuple[int, int]](),
-        list[tuple[int, int, int]](),
-        list[float](),
-        list[float](),
-    )
+    placed = list[tuple[int, int, float, Hint]]()
     for point in points:
         y = _around(point.y - box.top, size[0], box.size[0])
         x = _around(point.x - box.left, size[1], box.size[1])
-        around = [*itertools.product(y, x)]
-        cells += around
-        rgb += [point.rgb] * len(around)
-        weight += [1 / len(around)] * len(around)
-        sizes += [point.size] * len(around)
-    y_of, x_of = np.array(cells, np.intp).reshape(-1, 2).T
-    colors = np.array(rgb, np.float32).reshape(-1, 3) / np.float32(255)
-    return _Paint(y_of, x_of, colors, np.array(weight, np.float32), np.array(sizes, np.float32))
+        placed += [(*cell, 1 / (len(y) * len(x)), point) for cell in itertools.product(y, x)]
+    y_of, x_of = np.array([cell[:2] for cell in placed], np.intp).reshape(-1, 2).T
+    colors = np.array([point.rgb for *_, point in placed], np.float32).reshape(-1, 3) / np.float32(255)
+    weight, sizes = np.array([(w, point.size) for *_, w, point in placed], np.float32).reshape(-1, 2).T
+    return _Paint(y_of, x_of, colors, weight, sizes)
 
 
 def _by_color(ab: Floats, size: Floats) -> tuple[NDArray[np.intp], list[tuple[Floats, float]]]:

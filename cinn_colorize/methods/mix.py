@@ -13,15 +13,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 from cinn_colorize.errors import PhotoError, printable_name
 from cinn_colorize.imaging.options import MAX_PIXELS, Rendering, parse_seed, whole_number
 from cinn_colorize.latents.levels import SomeLevels, parse_temperature
-from cinn_colorize.methods.base import (
-    Entries,
-    Files,
-    PhotoColorizer,
-    SampleMethod,
-    check_file,
-    check_shape,
-    sha256_of,
-)
+from cinn_colorize.methods.base import Entries, Files, PhotoColorizer, SampleMethod, check_file, check_shape
 from cinn_colorize.methods.hints import Hint, Hinted
 from cinn_colorize.methods.sample import Sampling, Variation
 from cinn_colorize.methods.transfer import Transfer
@@ -46,7 +38,7 @@ class Mask:
     """Part of a photo; made by :meth:`BaseColorizer.mask`."""
 
     share: Floats = field(repr=False)  # of the inside, (64, 64) in [0, 1], stretched as L is
-    source: str  # SHA-256 of the mask's file, or the pixel of a thing
+    source: str  # SHA-256 of the mask's file, or "x,y", a pixel of the thing inside
 
 
 def read_mask(image: Photo, size: int) -> Mask:
@@ -71,14 +63,9 @@ def mix(
     """Join two samples: one inside a mask, the other outside.
 
     The colours of both, joined by the mask, are encoded, which gives the coarse levels; finer levels are
-    those of either sample, so that the photo's edges decide where the border between them lies. Errors are
-    those of :meth:`Conditioned.sample`; an EngineError if the engine cannot encode.
-
-    Args:
-        conditioned: the photo.
-        seeds: seeds of the samples inside and outside.
-        mask: see :meth:`BaseColorizer.mask`.
-        temperature: temperature of both; see :meth:`Conditioned.sample`.
+    those of either sample, so that the photo's edges decide where the border between them lies. The mask is
+    of :meth:`BaseColorizer.mask`, the temperature that of both; it and errors are as in
+    :meth:`Conditioned.sample`, and an EngineError if the engine cannot encode.
     """
     if not isinstance(seeds, Iterable):
         raise TypeError(f"seeds must be two integers, one inside and one outside, not {seeds!r:.80}")
@@ -94,42 +81,38 @@ def mix(
     return _joined(whole, samples, mask, recipe)
 
 
-def _side_by_side(both: Sequence[Sample], mask: Mask) -> Floats:
-    inside, outside = both
-    return mask.share * inside.ab + (1 - mask.share) * outside.ab
-
-
 def _joined(whole: Conditioned, both: Sequence[Sample], mask: Mask, recipe: Mapping[str, str]) -> Sample:
     import torch
 
     from cinn_colorize.latents.latent import Latent, pooled
     from cinn_colorize.latents.noise import same_noise
+    from cinn_colorize.methods.ensemble import recolored
 
     inside, outside = both
-    joined = whole.encode(_side_by_side(both, mask))
-    share = pooled(torch.as_tensor(mask.share), whole.latent_shapes)
-    one, latent = (whole.encode(s.ab) if s.levels is None else s.latent for s in (inside, outside))
-    if same_noise(inside.seed, outside.seed):  # then the sum below would not be standard normal
-        latent = Latent({r: z + share[r] * (one.levels[r] - z) for r, z in latent.levels.items()})
-    else:
-        latent = latent.mixed(one, share)
+    ab = mask.share * inside.ab + (1 - mask.share) * outside.ab
+    if "," in mask.source:  # the border of a thing follows the photo already
+        return recolored([inside], [ab], recipe)[0]
+    joined, share = whole.encode(ab), pooled(torch.as_tensor(mask.share), whole.latent_shapes)
+    one, other = (whole.encode(sample.ab) if sample.levels is None else sample.latent for sample in both)
+    latent = other.mixed(one, share)
+    if same_noise(inside.seed, outside.seed):  # then that sum is not standard normal
+        latent = Latent({r: z + share[r] * (one.levels[r] - z) for r, z in other.levels.items()})
     latent = latent.replace((r for r in whole.latent_shapes if r <= FINEST_JOINED), joined)
-    (sample,) = whole.samples_of(latent, [inside.seed], inside.temperature, recipe)
-    return sample
+    return whole.samples_of(latent, [inside.seed], inside.temperature, recipe)[0]
 
 
 @dataclass(frozen=True)
 class Mix(SampleMethod):
     """Two samples of a photo joined by a mask, one inside, the other outside."""
 
-    mask: Path | Hint  # a picture that is white inside and black outside, or a pixel of the thing inside
+    mask: (
+        Path | str
+    )  # a picture that is white inside and black outside, or "x,y", a pixel of the thing inside
     outside_seed: int
     max_pixels: int = MAX_PIXELS  # of the mask
     of: tuple[SampleMethod, ...] = ()  # what draws both, if it is more than their seeds
-    results: tuple[Path, ...] = ()  # files of the parts
-    _drawn: dict[Photo, tuple[Mask, list[Sample]]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    results: tuple[Path | int, ...] = ()  # files of the parts, or seeds
+    _drawn: dict[Photo, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     name: ClassVar[str] = "mix"
     keys: ClassVar[Mapping[str, str]] = {"outside_seed": "seed outside", "mask": "mask", "of": "parts"}
@@ -144,12 +127,12 @@ class Mix(SampleMethod):
         if len(of) not in (0, 2):
             raise ValueError(f"a mix has two parts, not {len(of)}")
         parts = tuple(part_of(part, files, levels, max_pixels) for part in of)
-        where = mask if isinstance(mask, Hint) else files[entries["mask"]]
-        return cls(where, parse_seed(entries["outside_seed"]), max_pixels, parts)
+        mask = mask if isinstance(mask, str) else files[str(mask)]
+        return cls(mask, parse_seed(entries["outside_seed"]), max_pixels, parts)
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        mask = sha256_of(self.mask) if isinstance(self.mask, Path) else _pixel(self.mask)
+        mask = self.mask if isinstance(self.mask, str) else self.opened.sha256
         drawn = ({**part.drawn, **part.rendering.entries()} for part in self.of)
         of = " ".join(urlencode(entries, quote_via=quote) for entries in drawn)
         return {"outside_seed": self.outside_seed, "mask": mask, "of": of}
@@ -169,40 +152,37 @@ class Mix(SampleMethod):
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        masks = [self.mask] if isinstance(self.mask, Path) else []
-        return (*masks, *self.results, *(path for part in self.of for path in part.paths))
+        files = (path for path in (self.mask, *self.results) if isinstance(path, Path))
+        return (*files, *(path for part in self.of for path in part.paths))
 
     def check(self, colorizer: PhotoColorizer, photo: Photo) -> None:
         self._mask_of(colorizer, photo)
 
     def _mask_of(self, colorizer: PhotoColorizer, photo: Photo) -> Mask:
         """Read the mask; PhotoError if it or a result does not fit the photo, or it is all black or white."""
-        wanted = colorizer.recipe({}, self.rendering, photo)
-        for result in self.results:
-            _check_result(result, wanted, self.max_pixels)
-        if isinstance(self.mask, Hint):
+        for result in (path for path in self.results if isinstance(path, Path)):
+            _check_result(result, colorizer.recipe({}, self.rendering, photo), self.max_pixels)
+        size = colorizer.info.chroma_size
+        if isinstance(self.mask, str):
             from cinn_colorize.methods import things
 
-            share = things.at(self.mask, photo, colorizer.condition(photo))
-            return Mask(_squeezed(share, colorizer.info.chroma_size), _pixel(self.mask))
+            hint = Hint.parse(f"{self.mask},gray")
+            return Mask(things.at(hint, photo, colorizer.condition(photo), size), self.mask)
         mask = self.opened
         check_shape(mask.name, (mask.width, mask.height), photo, "mask")
-        return read_mask(mask.framed_as(photo), colorizer.info.chroma_size)
+        return read_mask(mask.framed_as(photo), size)
 
     def _both(self, colorizer: PhotoColorizer, photo: Photo) -> tuple[Mask, list[Sample]]:
         if photo not in self._drawn:
             mask, whole = self._mask_of(colorizer, photo), colorizer.condition(photo).whole
-            seeds = () if self.of else (self.seed, self.outside_seed)
-            drawn = [whole.sample(1, self.temperature, seed)[0] for seed in seeds]
-            self._drawn[photo] = mask, drawn or [_as_shown(part, colorizer, photo) for part in self.of]
-        return self._drawn[photo]
+            both = [_as_shown(part, colorizer, photo) for part in self.of]
+            seeds = self.seed, self.outside_seed
+            self._drawn[photo] = mask, both or [whole.sample(1, self.temperature, k)[0] for k in seeds]
+        found: tuple[Mask, list[Sample]] = self._drawn[photo]
+        return found
 
     def samples(self, colorizer: PhotoColorizer, photo: Photo) -> list[Sample]:
-        from cinn_colorize.methods.ensemble import recolored
-
         mask, both = self._both(colorizer, photo)
-        if isinstance(self.mask, Hint):  # the border of a thing follows the photo already
-            return recolored(both[:1], [_side_by_side(both, mask)], self.entries)
         return [_joined(colorizer.condition(photo).whole, both, mask, self.entries)]
 
     def first_tiles(self, colorizer: PhotoColorizer, photo: Photo) -> list[Tile]:
@@ -210,7 +190,8 @@ class Mix(SampleMethod):
         from cinn_colorize.methods.things import outlined
 
         (mask, both), small = self._both(colorizer, photo), photo.small(TILE)
-        names = [path.name for path in self.results] or [f"seed {sample.seed}" for sample in both]
+        parts = self.results or (self.seed, self.outside_seed)
+        names = [part.name if isinstance(part, Path) else f"seed {part}" for part in parts]
         composed = colorizer.compose(small, both, self.rendering)
         pictures = [made.picture.thumbnail(TILE) for made in composed]
         labels = f"inside: {names[0]}", f"outside: {names[1]}"
@@ -221,13 +202,9 @@ class Mix(SampleMethod):
         return [(shown, "mask"), *zip(pictures, labels, strict=True)]
 
 
-def mask_of(text: str) -> Path | Hint:
+def mask_of(text: str) -> Path | str:
     """Return the mask that text names: a pixel ``x,y`` of a thing, or the path of a picture."""
-    return Hint.parse(f"{text},gray") if re.fullmatch(r"\d{1,9},\d{1,9}", text, re.ASCII) else Path(text)
-
-
-def _pixel(hint: Hint) -> str:
-    return f"{hint.x},{hint.y}"
+    return text if re.fullmatch(r"\d{1,9},\d{1,9}", text, re.ASCII) else Path(text)
 
 
 def part_of(entries: Entries, files: Files, levels: Sequence[int], max_pixels: int) -> SampleMethod:
@@ -248,8 +225,7 @@ def _check_result(path: Path, wanted: Entries, max_pixels: int) -> None:
 
     found = read_recipe(path, max_pixels=max_pixels)
     for key in ("original", "page", "pages", "frame", "model", "weights", "precision", "guidance"):
-        one, other = found.get(key, "none"), wanted.get(key, "none")
-        if one != other:
+        if (one := found.get(key, "none")) != (other := wanted.get(key, "none")):
             how = _OTHER.get(key) or f"with {key} {one}, not {other}"
             advice = "give mix the photo and the options of its results"
             raise PhotoError(f"{printable_name(path)}: was made {how}; {advice}")
@@ -257,18 +233,13 @@ def _check_result(path: Path, wanted: Entries, max_pixels: int) -> None:
 
 def _as_shown(part: SampleMethod, colorizer: PhotoColorizer, photo: Photo) -> Sample:
     """Draw a part with the colours that its own picture shows, squeezed to the square of the whole photo."""
+    import cv2
     import numpy as np
 
     from cinn_colorize.imaging.light import shown
 
     (sample,) = part.samples(colorizer, photo)
     ab = shown(photo.luminance(*sample.ab.shape[1:]), sample.ab, part.rendering)
-    ab = np.stack([_squeezed(plane, colorizer.info.chroma_size) for plane in ab])
+    size = colorizer.info.chroma_size, colorizer.info.chroma_size
+    ab = np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in ab])
     return sample if np.array_equal(ab, sample.ab) else replace(sample, ab=ab, levels=None)
-
-
-def _squeezed(plane: Floats, size: int) -> Floats:
-    import cv2
-    import numpy as np
-
-    return np.asarray(cv2.resize(plane, (size, size), interpolation=cv2.INTER_AREA), np.float32)

@@ -248,22 +248,19 @@ def _find(recipe: Recipe, given: Sequence[Path], others: Sequence[Path], force: 
     return files
 
 
-def parts_of(results: Iterable[Path], others: Sequence[Path], max_pixels: int) -> list[SampleMethod]:
-    """Return what draws results again, to join them; ``others`` are files that they were made with.
+def part_at(path: Path, others: Sequence[Path], max_pixels: int) -> SampleMethod:
+    """Return what draws a result again, to join it; ``others`` are files that it was made with.
 
-    A PhotoError if a result has no recipe, or is of several samples, or a file is missing.
+    A PhotoError if it has no recipe, or is of several samples, or a file is missing.
     """
-    parts = []
-    for path in results:
-        recipe = Recipe.read(path, max_pixels=max_pixels)
-        if not issubclass(recipe.method, SampleMethod):
-            raise PhotoError(f"{recipe.name}: shows several samples; choose a picture of one")
-        files, levels = _find(recipe, others, others, False), MODELS[recipe.model].levels
-        try:
-            parts.append(part_of(read_recipe(path), files, levels, max_pixels))
-        except (KeyError, ValueError) as error:
-            raise PhotoError(f"{recipe.name}: its recipe is damaged ({error})") from error
-    return parts
+    recipe = Recipe.read(path, max_pixels=max_pixels)
+    if not issubclass(recipe.method, SampleMethod):
+        raise PhotoError(f"{recipe.name}: shows several samples; choose a picture of one")
+    files, levels = _find(recipe, others, others, False), MODELS[recipe.model].levels
+    try:
+        return part_of(read_recipe(path), files, levels, max_pixels)
+    except (KeyError, ValueError) as error:
+        raise PhotoError(f"{recipe.name}: its recipe is damaged ({error})") from error
 
 
 def differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:

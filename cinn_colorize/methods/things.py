@@ -97,10 +97,10 @@ def find(members: Sequence[Floats], hints: HintMap) -> Floats:
     return smooth.reshape(-1, height, width).astype(np.float32)
 
 
-def at(hint: Hint, photo: Photo, conditioned: Conditioned) -> Floats:
-    """Return the share of each place in the thing of a hint, (h, w); PhotoError if it lies outside."""
+def at(hint: Hint, photo: Photo, conditioned: Conditioned, size: int) -> Floats:
+    """Return the share of each place in the thing of a hint, (size, size); PhotoError if it lies outside."""
     (thing,) = find(drawn(conditioned), HintMap.of(photo, [hint]))
-    return thing
+    return np.asarray(cv2.resize(thing, (size, size), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _directions(members: Doubles) -> Doubles:
@@ -138,17 +138,15 @@ def recolor(samples: Sequence[Floats], things: Floats, hints: HintMap) -> list[F
 
 def outlined(picture: Image, photo: Photo, things: Floats) -> Image:
     """Outline things in a picture of a whole photo, of any size, and return it."""
-    box = photo.inside.scaled((photo.height, photo.width), (picture.height, picture.width))
-    for outline in outlines(things, box.size):
-        ImageDraw.Draw(picture).polygon([(box.left + x, box.top + y) for x, y in outline], outline="white")
+    for outline in outlines(things, photo, (picture.height, picture.width)):
+        ImageDraw.Draw(picture).polygon(outline, outline="white")
     return picture
 
 
-def outlines(things: Floats, size: tuple[int, int]) -> Iterator[list[tuple[int, int]]]:
-    """Yield the outlines of things in a picture of ``size`` (height and width), as places x, y."""
+def outlines(things: Floats, photo: Photo, size: tuple[int, int]) -> Iterator[list[tuple[int, int]]]:
+    """Yield the outlines of things in a whole photo of any ``size``, height and width, as places x, y."""
+    box, method = photo.inside.scaled((photo.height, photo.width), size), cv2.CHAIN_APPROX_SIMPLE
     for thing in things:
-        inside = cv2.resize(thing, size[::-1]) > 0.5
-        found, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-        for outline in found:
-            if len(outline) > 2:  # not a speck, which has no outline
-                yield [(int(x), int(y)) for x, y in outline[:, 0]]
+        inside = (cv2.resize(thing, box.size[::-1]) > 0.5).astype(np.uint8)
+        found, _ = cv2.findContours(inside, cv2.RETR_LIST, method, offset=(box.left, box.top))
+        yield from ([(int(x), int(y)) for x, y in one[:, 0]] for one in found if len(one) > 2)  # no specks

@@ -189,19 +189,18 @@ class Studio:
             raise
         return len(opened.members)
 
-    def outline(self, wanted: PageRequest) -> list[list[tuple[float, float]]]:
-        """Return the outlines of the thing of the first hint, in pixels; none until all members are drawn."""
+    def outline(self, wanted: PageRequest) -> dict[str, object]:
+        """Return the outlines of the thing of the first hint in a small picture, and its size.
+
+        There are none until all that tells things apart is drawn.
+        """
         opened = self._opened(wanted)
-        if len(opened.members) < things.MEMBERS:
-            return []
-        photo, box = opened.photo, opened.photo.inside
-        thing = things.find(opened.members, HintMap.of(photo, wanted.hints))[:1]
-        size = fitted(*box.size, SIZES["small"])
-        scale = box.size[0] / size[0]
-        lines = things.outlines(thing, size)
-        return [
-            [(box.left + (x + 0.5) * scale, box.top + (y + 0.5) * scale) for x, y in line] for line in lines
-        ]
+        size = fitted(opened.photo.height, opened.photo.width, SIZES["small"])
+        lines = list[list[tuple[int, int]]]()
+        if len(opened.members) == things.MEMBERS:
+            thing = things.find(opened.members, HintMap.of(opened.photo, wanted.hints))[:1]
+            lines += things.outlines(thing, opened.photo, size)
+        return {"size": size[::-1], "lines": lines}
 
     def palette(self, wanted: PageRequest, x: int, y: int) -> list[dict[str, object]]:
         """Return the colours that samples have at a pixel, the most frequent first, at the photo's own L."""

@@ -209,9 +209,9 @@ def test_what_cannot_be_joined_is_refused_in_a_line(run, arguments, entries, mes
         ("--of plain.png", "is not a pair"),
         ("--of plain.png,other.png,like.png", "is not a pair"),
         ("--of plain.png,plain.png", "the same sample"),
-        ("--of plain.png,other.png --seeds 1,2", "give either two seeds or two results"),
         ("--of plain.png,other.png -t 0.5", "leave out --temperature"),
-        ("", "give either two seeds or two results"),
+        ("--of plain.png,9223372036854775808", "is not a seed"),
+        ("", "Missing option"),
     ],
 )
 def test_usage(run, arguments, message):

@@ -192,7 +192,7 @@ def test_a_speck_has_no_outline():
     thing = np.zeros((1, 64, 64), np.float32)
     thing[0, 5, 5] = 1
     thing[0, 20:30, 20:30] = 1
-    assert len(list(things.outlines(thing, (64, 64)))) == 1
+    assert len(list(things.outlines(thing, open_photo(np.zeros((64, 64), np.uint8)), (64, 64)))) == 1
 
 
 @pytest.mark.parametrize("text", ["3,4,#a02832", "3,4,#a02832,2", "3,4,#a02832,0.25", "3,4,#a02832,0.015625"])

@@ -200,22 +200,21 @@ def test_a_mask_is_saved_beside_its_picture_and_not_instead_of_another(tmp_path,
 
 
 def test_the_outline_is_that_of_the_thing_which_a_hint_recolours(folder, narrow_weights, new_studio):
-    """In pixels of the photo, of the first hint, and once all that tells things apart is drawn."""
+    """Of the first hint, and once all that tells things apart is drawn."""
     library = Library([folder / "a.jpg"])
     (given,) = library.given()
     studio = new_studio(library, weights=narrow_weights)
     for frame in ("none", "30,20,250,200"):
         hints = tuple(map(Hint.parse, ("120,100,#c02020", "200,150,#2040c0")))
         wanted = PageRequest(photo=given["id"], hints=hints, frame=frame)
-        assert studio.outline(wanted) == []
         while studio.prepare(wanted) < things.MEMBERS:
-            assert studio.outline(wanted) == []
+            assert studio.outline(wanted)["lines"] == []
         photo = open_photo(folder / "a.jpg").framed(frame)
         box, drawn = photo.inside, things.drawn(studio._colorizer(wanted).condition(photo))
         (thing, _) = things.find(drawn, HintMap.of(photo, hints))
+        assert studio.outline(wanted)["size"] == (photo.width, photo.height)  # it is small
         inside = np.zeros((photo.height, photo.width), np.uint8)
-        lines = [np.array(line).round().astype(np.int32) for line in studio.outline(wanted)]
-        cv2.fillPoly(inside, lines, 1)
+        cv2.fillPoly(inside, [np.array(line, np.int32) for line in studio.outline(wanted)["lines"]], 1)
         found = inside[box.top : box.bottom, box.left : box.right]
         assert inside.sum() == found.sum() > 20
         assert (found == (cv2.resize(thing, found.shape[::-1]) > 0.5)).mean() > 0.98

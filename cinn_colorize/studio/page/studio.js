@@ -429,10 +429,10 @@ function point(hint) {
   if (!aim) return ($("#thing").hidden = true);
   pointing = setTimeout(async () => {
     const all = textOfHints([hint, ...hints.filter((other) => other !== hint)]);
-    const lines = await ask("outline", wish({ hints: all, reference: "", strength: "" })).catch(() => []);
+    const { size: box, lines } = await ask("outline", wish({ hints: all, reference: "", strength: "" })).catch(() => ({ lines: [] }));
     if (aim !== hint) return;
     $("#thing").hidden = !lines.length;
-    $("#thing svg").setAttribute("viewBox", `0 0 ${photo.width} ${photo.height}`);
+    if (box) $("#thing svg").setAttribute("viewBox", `-0.5 -0.5 ${box.join(" ")}`);
     document.querySelectorAll("#thing path").forEach((path) => path.setAttribute("d", lines.map((line) => `M${line.join(" ")}Z`).join("")));
   }, 60);
 }
