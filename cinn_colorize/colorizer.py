@@ -234,8 +234,8 @@ class Colorizer(BaseColorizer):
         chunk: number of samples that go through the network at a time. The default on a CPU is 1; larger
             chunks are faster there, but change the last bits of the samples.
 
-    ``model`` is the flow, ``device`` where it is. A WeightsError if the weights cannot be found or used, or do
-    not colorize photos; a TypeError or ValueError if another argument cannot be used.
+    ``model`` is the flow, ``device`` where it is. A WeightsError if the weights cannot be found or used, or
+    do not colorize photos; a TypeError or ValueError if another argument cannot be used.
     """
 
     network: TorchNetwork

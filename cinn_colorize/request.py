@@ -11,6 +11,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -168,7 +169,7 @@ class SampleRequest(Request):
     hint: str | Iterable[HintLike] | None = option(
         None,
         "X,Y,COLOR[,SIZE]",
-        "Colour wanted at a pixel of the photo: #a02832, #a23 or red, say; a SIZE of 2 grows the thing there, "
+        "Colour wanted at a pixel of the photo: #a02832, #a23 or red, say; SIZE 2 grows the thing there, "
         "0.5 shrinks it. May be repeated.",
         kind=list[str],
         show_default=False,
@@ -345,20 +346,14 @@ class MixRequest(Request):
         """See :meth:`Request.method`; PhotoError if a result cannot be drawn again."""
         from cinn_colorize.methods.recipe import part_at
 
-        temperature = parse_temperature(self.temperature, info.levels, info.temperature)
-        one, other = parts = [
-            part_at(part, self.others, max_pixels)
-            if isinstance(part, Path)
-            else Sampling(seed=part, temperature=temperature)
-            for part in self.both
-        ]
-        of = tuple(parts) if any(isinstance(part, Path) for part in self.both) else ()
-        drawn: dict[str, Any] = {
-            "seed": one.seed,
-            "temperature": one.temperature,
-            "rendering": self.rendering,
-        }
-        return Mix(mask_of(str(self.mask)), other.seed, max_pixels, of, tuple(self.both), **drawn)
+        drawn = partial(
+            Sampling, temperature=parse_temperature(self.temperature, info.levels, info.temperature)
+        )
+        part = partial(part_at, others=self.others, max_pixels=max_pixels)
+        one, other = parts = [drawn(seed=k) if isinstance(k, int) else part(k) for k in self.both]
+        of = () if all(isinstance(k, int) for k in self.both) else tuple(parts)
+        mix = Mix(mask_of(str(self.mask)), other.seed, max_pixels, of, tuple(self.both))
+        return replace(mix, seed=one.seed, temperature=one.temperature, rendering=self.rendering)
 
 
 def shared_entries(

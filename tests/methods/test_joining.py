@@ -141,7 +141,7 @@ def test_results_of_a_long_photo(colorizer, tmp_path):
     for seed in (1, 2):
         colorizer.colorize(photo, seed=seed)[0].save(tmp_path / f"{seed}.png")
     of = f"{tmp_path / '1.png'},{tmp_path / '2.png'}"
-    (joined,) = colorizer.draw(photo, MixRequest(of=of, mask=tmp_path / "mask.png"))
+    (joined,) = colorizer.draw(photo, MixRequest(seeds=of, mask=tmp_path / "mask.png"))
     assert joined.ab.shape == (2, 64, 64)
     one, other = (colorizer.colorize(photo, seed=seed)[0].rgb[:, :36].astype(float) for seed in (1, 2))
     assert np.abs(joined.rgb[:, :36] - one).mean() < 0.7 * np.abs(joined.rgb[:, :36] - other).mean()
