@@ -1,13 +1,6 @@
 """Entry point of the library: from the L of a photo to many plausible colorizations.
 
-Condition a photo once, then draw as often as needed::
-
-    colorizer = Colorizer()
-    conditioned = colorizer.condition("photo.jpg")
-    samples = conditioned.sample(n=8, seed=0)
-    like_another = conditioned.transfer(colorizer.reference("other.jpg"))
-    sky_of_3_rest_of_7 = conditioned.mix((3, 7), colorizer.mask("sky.png"))
-
+Condition a photo once, then draw as often as needed: ``Colorizer().condition("photo.jpg").sample(n=8)``.
 Samples have the model's size; :meth:`~BaseColorizer.compose` brings them to the photo's.
 ``colorizer.colorize("photo.jpg", n=8)`` does it all in one call, as the command line does.
 

@@ -121,9 +121,7 @@ class Request(ABC):
     ) -> SampleMethod:
         """Return what draws the pictures with a model; files beside photos have up to ``max_pixels``.
 
-        Raises:
-            TypeError: a value is of a wrong type.
-            ValueError: a value is out of range, or some exclude each other.
+        A TypeError if a value is of a wrong type, a ValueError if one is out of range, or excludes another.
         """
 
 

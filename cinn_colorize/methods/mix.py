@@ -223,11 +223,10 @@ def _check_result(path: Path, wanted: Entries, max_pixels: int) -> None:
     """Refuse a result of another photo, frame or network than recipes of the mix will name."""
     from cinn_colorize.imaging.photo import read_recipe
 
-    found = read_recipe(path, max_pixels=max_pixels)
+    found, advice = read_recipe(path, max_pixels=max_pixels), "give mix the photo and options of its results"
     for key in ("original", "page", "pages", "frame", "model", "weights", "precision", "guidance"):
         if (one := found.get(key, "none")) != (other := wanted.get(key, "none")):
             how = _OTHER.get(key) or f"with {key} {one}, not {other}"
-            advice = "give mix the photo and the options of its results"
             raise PhotoError(f"{printable_name(path)}: was made {how}; {advice}")
 
 
