@@ -57,6 +57,23 @@ LEVELS = (  # for the help, where LEVEL occurs
 )
 Progress = Callable[[int, int], None] | None
 
+_SEED = "Seed of the first sample; later samples count up from it."
+_TYPICAL = f"0; with -n 1, the most typical of 0 to {TYPICAL_OF - 1}; with --like, the one after it"
+_LIKE = "Draw samples like the one with this seed: its colours varied a little, details drawn anew."
+_RANK = "Sort the samples, in the sheet too: the most typical first, or the likeliest."
+_PICK = "Keep only K of the N samples: typical but different ones or, by --rank log-prob, the likeliest."
+_HINT = (
+    "Colour wanted at a pixel of the photo: #a02832, #a23 or red, say; SIZE 2 grows the thing there, 0.5 "
+    "shrinks it. May be repeated."
+)
+_STROKES = "Picture of the colours wanted, painted over the photo on a transparent layer."
+_REACH = "What hints recolour: only the things that they lie on, or the mood of the whole photo too."
+_VERSION = "Seed of the first version; later versions count up from it."
+_TYPICAL_VERSION = f"0; with -n 1, of 0 to {TYPICAL_OF - 1}, the most typical over all shots"
+_NOISE = f"Temperature of the noise, 0 to {MAX_TEMPERATURE:g}; 32:0.6,16:0.7 sets it by level. {LEVELS}"
+_MIXED = "Seeds or results inside and outside the mask."
+_MASK = "Picture that is white inside and black outside, or a pixel of the thing inside."
+
 
 def temperature_option() -> Any:
     """Declare the temperature of samples."""
@@ -70,7 +87,7 @@ def temperature_option() -> Any:
     )
 
 
-def seed_option(help: str = "Seed of the first sample; later samples count up from it.") -> Any:
+def seed_option(help: str = _SEED) -> Any:
     """Declare a seed that has a default."""
     return option(0, "SEED", help, "-s --seed", panel=DRAWING, min=0)
 
@@ -133,59 +150,20 @@ class SampleRequest(Request):
 
     number: int = option(1, "N", "Number of samples per photo.", "-n --number", min=1)
     temperature: SomeLevels | None = temperature_option()
-    seed: int | None = option(
-        None,
-        "SEED",
-        "Seed of the first sample; later samples count up from it.",
-        "-s --seed",
-        min=0,
-        show_default=f"0; with -n 1, the most typical of 0 to {TYPICAL_OF - 1}; "
-        "with --like, the one after it",
-    )
+    seed: int | None = option(None, "SEED", _SEED, "-s --seed", min=0, show_default=_TYPICAL)
     rendering: Rendering = Rendering()
     frame: str | Iterable[int] | Box = frame_option()
     pages: str | None = pages_option()
-    like: int | None = option(
-        None,
-        "SEED",
-        "Draw samples like the one with this seed: its colours varied a little, details drawn anew.",
-        min=0,
-        show_default=False,
-    )
-    rank: Rank | None = option(
-        None,
-        None,
-        "Sort the samples, in the sheet too: the most typical first, or the likeliest.",
-        show_default="by seed",
-    )
-    pick: int | None = option(
-        None,
-        "K",
-        "Keep only K of the N samples: typical but different ones or, by --rank log-prob, the likeliest.",
-        min=1,
-    )
+    like: int | None = option(None, "SEED", _LIKE, min=0, show_default=False)
+    rank: Rank | None = option(None, None, _RANK, show_default="by seed")
+    pick: int | None = option(None, "K", _PICK, min=1)
     hint: str | Iterable[HintLike] | None = option(
-        None,
-        "X,Y,COLOR[,SIZE]",
-        "Colour wanted at a pixel of the photo: #a02832, #a23 or red, say; SIZE 2 grows the thing there, "
-        "0.5 shrinks it. May be repeated.",
-        kind=list[str],
-        show_default=False,
+        None, "X,Y,COLOR[,SIZE]", _HINT, kind=list[str], show_default=False
     )
     strokes: str | os.PathLike[str] | None = option(
-        None,
-        "FILE",
-        "Picture of the colours wanted, painted over the photo on a transparent layer.",
-        "--hints",
-        kind=Path,
-        show_default=False,
+        None, "FILE", _STROKES, "--hints", kind=Path, show_default=False
     )
-
-    hint_reach: HintReach = option(
-        HintReach.thing,
-        None,
-        "What hints recolour: only the things that they lie on, or the mood of the whole photo too.",
-    )
+    hint_reach: HintReach = option(HintReach.thing, None, _REACH)
 
     @property
     def is_hinted(self) -> bool:
@@ -243,14 +221,7 @@ class FilmRequest(Request):
 
     number: int = option(1, "N", "Number of versions of each film.", "-n --number", min=1)
     temperature: SomeLevels | None = temperature_option()
-    seed: int | None = option(
-        None,
-        "SEED",
-        "Seed of the first version; later versions count up from it.",
-        "-s --seed",
-        min=0,
-        show_default=f"0; with -n 1, of 0 to {TYPICAL_OF - 1}, the most typical over all shots",
-    )
+    seed: int | None = option(None, "SEED", _VERSION, "-s --seed", min=0, show_default=_TYPICAL_VERSION)
     rendering: FilmRendering = FilmRendering()
     frame: str = "auto"
     pick: int | None = option(None, "K", "Keep only K of the N versions, typical but different ones.", min=1)
@@ -286,11 +257,7 @@ class TransferRequest(Request):
         show_default=short_levels(transfer_noise(_DEFAULT.levels)),
     )
     temperature: SomeLevels | None = option(
-        f"{TEMPERATURE:g}",
-        "T|LEVEL:T,...",
-        f"Temperature of the noise, 0 to {MAX_TEMPERATURE:g}; 32:0.6,16:0.7 sets it by level. {LEVELS}",
-        "-t --temperature",
-        kind=str,
+        f"{TEMPERATURE:g}", "T|LEVEL:T,...", _NOISE, "-t --temperature", kind=str
     )
     seed: int = seed_option()
     rendering: Rendering = Rendering()
@@ -318,15 +285,8 @@ class MixRequest(Request):
 
     command: ClassVar[str] = "mix"
 
-    seeds: str = option(
-        ..., "A,B", "Seeds or results inside and outside the mask.", "--of --seeds", show_default=False
-    )
-    mask: Path = option(
-        ...,
-        "MASK|X,Y",
-        "Picture that is white inside and black outside, or a pixel of the thing inside.",
-        show_default=False,
-    )
+    seeds: str = option(..., "A,B", _MIXED, "--of --seeds", show_default=False)
+    mask: Path = option(..., "MASK|X,Y", _MASK, show_default=False)
     temperature: SomeLevels | None = temperature_option()
     rendering: Rendering = Rendering()
     frame: str | Iterable[int] | Box = frame_option()

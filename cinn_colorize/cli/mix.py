@@ -39,7 +39,7 @@ def mix(
 
     Examples:
         cinn-colorize mix photo.jpg --seeds 17,22 --mask sky.png
-        cinn-colorize mix photo.jpg --of red.jpg,colorized/photo_012.jpg --mask 310,120
+        cinn-colorize mix photo.jpg --of red.jpg,blue.jpg --mask 310,120
     """
     with common.usage_errors("--seeds"):
         inside, outside = request.both
