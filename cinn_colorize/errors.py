@@ -1,7 +1,5 @@
 """Errors whose cause the user can remove, and words for their messages: names of files, numbers of things."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import os

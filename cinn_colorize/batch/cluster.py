@@ -5,8 +5,6 @@ its photo is done again. Ray's driver is a process of its own: Ray prints unaske
 may end the process it is in. The process that started it prints and keeps the manifest, as in other batches.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ipaddress
 import logging

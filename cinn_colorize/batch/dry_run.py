@@ -1,7 +1,5 @@
 """A batch without its results: what would be made, how long it takes, and how much disk it needs."""
 
-from __future__ import annotations
-
 import time
 from copy import copy
 from dataclasses import dataclass, field, replace

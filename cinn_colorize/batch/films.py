@@ -1,7 +1,5 @@
 """Films: what there is of each, and the processes that share the work on it, shot by shot."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

@@ -1,7 +1,5 @@
 """``cinn-colorize download``."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 

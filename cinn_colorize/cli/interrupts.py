@@ -4,8 +4,6 @@ The first raises KeyboardInterrupt, which :func:`keeping` turns into a line and 
 unlike handlers of signals, it runs while the command computes in C, too, and can end the process then.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

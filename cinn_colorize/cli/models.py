@@ -1,7 +1,5 @@
 """``cinn-colorize models``."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 

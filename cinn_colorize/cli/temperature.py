@@ -1,7 +1,5 @@
 """``cinn-colorize temperature``: paper Fig. 14."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar

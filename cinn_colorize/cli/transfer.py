@@ -1,7 +1,5 @@
 """``cinn-colorize transfer``: paper Fig. 15."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """Compute a model's flow in torch; see :class:`cinn_colorize.engines.interface.Network`."""
 
-from __future__ import annotations
-
 import copy
 import math
 import os

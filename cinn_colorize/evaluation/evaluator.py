@@ -1,7 +1,5 @@
 """Measuring a model on photos, one photo at a time."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial

@@ -7,8 +7,6 @@ Samples are limited to +-110 first, except in the pictures. With k samples in pl
 ``best_of_k``, ``best_of_k_image`` and ``hue_k``. Of a single sample, measures of several are omitted.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ Lab and RGB are converted by scikit-image in double precision: where a picture's
 single precision shows in their sixth digit.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple

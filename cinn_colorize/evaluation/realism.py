@@ -6,8 +6,6 @@ weights of Inception and VGG16 are downloaded when first used; the others come w
 ``evaluation``.
 """
 
-from __future__ import annotations
-
 import importlib
 import sys
 import warnings

@@ -1,7 +1,5 @@
 """Results of an evaluation, as JSON for programs and as tables for people, and what they are compared by."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -4,8 +4,6 @@ Files are told apart by what the file system says, not only by their paths: a ha
 where the disk is blind to case, another spelling leads to the same file.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib

@@ -1,7 +1,5 @@
 """Formats of pictures, by the names of files and by their first bytes."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

@@ -5,8 +5,6 @@ each pixel, as 16 bits of RGB and alpha take, and 16 MiB for its metadata. Lists
 64 MiB.
 """
 
-from __future__ import annotations
-
 import errno
 import io
 import stat

@@ -4,8 +4,6 @@ A handler may raise an exception wherever the main thread is. :func:`handle_betw
 once more, a moment later, where that would do harm or the exception would be lost.
 """
 
-from __future__ import annotations
-
 import contextlib
 import inspect
 import signal

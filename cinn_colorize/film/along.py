@@ -14,8 +14,6 @@ All samples of a shot share the motion. What is computed forwards lies in a temp
 the shot is known, so that shots of any length take the same memory.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice

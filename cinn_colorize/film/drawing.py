@@ -1,7 +1,5 @@
 """Colours of shots, drawn by the network and averaged along motion."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ another: how far to the right and down, in cells of this grid. It is found by de
 al. 2016 (https://arxiv.org/abs/1603.03590), which ends at half the size of a frame as well.
 """
 
-from __future__ import annotations
-
 from functools import cache
 
 import cv2

@@ -10,8 +10,6 @@ nearly, with A and B of the colour's Cb and Cr (:func:`tables`): L* stays within
 gamut, within 1.3 for all.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple

@@ -7,8 +7,6 @@ reduced where no luma could show it at the L* of the darkest and brightest pixel
 corrected (:mod:`cinn_colorize.film.planes`).
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

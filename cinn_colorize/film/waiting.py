@@ -1,7 +1,5 @@
 """What waits: arrays in a file until they are needed, and items that another thread computes ahead."""
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator

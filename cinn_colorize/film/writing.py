@@ -4,8 +4,6 @@ Segments lie in a folder beside the film until it is complete; a call that follo
 those that were finished. Sound, subtitles, chapters and metadata come from the source, packet by packet.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import heapq

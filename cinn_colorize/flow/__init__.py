@@ -1,7 +1,5 @@
 """Invertible maps, independent of photos and colour, and the interface of all of them."""
 
-from __future__ import annotations
-
 from typing import Generic, TypeVar
 
 from torch import Tensor, nn

@@ -7,8 +7,6 @@ https://arxiv.org/abs/2412.06329). The forward direction is one parallel pass; t
 and keeps the keys and values of those known.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence as List
 from typing import NamedTuple, cast

@@ -1,7 +1,5 @@
 """The conditional affine coupling block (paper 3.1, Fig. 2), and the networks inside it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Reductions to half the size: Haar wavelets (paper 3.4, Fig. 3), and the reshape of i-RevNet."""
 
-from __future__ import annotations
-
 import math
 
 import torch

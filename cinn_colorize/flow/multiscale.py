@@ -1,7 +1,5 @@
 """The multi-scale architecture: stages of falling resolution that split off latent code in between."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -6,8 +6,6 @@ stack must not contain batch norm or dropout, which do not repeat exactly, nor c
 whose rounding the inverse does not undo.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from collections.abc import Sequence as List
 from typing import Any, cast

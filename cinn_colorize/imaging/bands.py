@@ -1,7 +1,5 @@
 """A photo in bands of rows, several at a time, and small copies of it: the means of areas."""
 
-from __future__ import annotations
-
 import os
 from collections import deque
 from collections.abc import Callable, Iterator

@@ -8,8 +8,6 @@ at a horizon or a wall, but seldom four that end where they meet.
 The constants were chosen on the scans and photos of ``scripts/measure/frames.py``.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -7,8 +7,6 @@ applied to the guide at full size. The flow predicts details with it, on torch t
 chroma to full size with it, on numpy arrays. Each defines its own windows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, TypeVar
 

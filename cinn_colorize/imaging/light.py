@@ -5,8 +5,6 @@ A part of what looks like a mood is the light. Its colour is estimated by shades
 linear RGB by a power of it, and leaves L* as it is.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

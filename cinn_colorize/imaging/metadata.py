@@ -8,8 +8,6 @@ segments of its kind; the rest of XMP in an extension, which the packet names by
 Specification Part 3, 2020, 1.1.3.1).
 """
 
-from __future__ import annotations
-
 import codecs
 import contextlib
 import hashlib

@@ -4,8 +4,6 @@ Profiles with a matrix and transfer curves, which cameras, screens and editors w
 exactly and without clipping. Those made of lookup tables are left to the reader of the file.
 """
 
-from __future__ import annotations
-
 import struct
 
 import numpy as np

@@ -8,8 +8,6 @@ linear function of L (see :mod:`cinn_colorize.imaging.guided`) and applies the e
 full-size L: nearly the same colours for the cost of an enlargement. Work is done in bands of rows.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray

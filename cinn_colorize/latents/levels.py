@@ -3,8 +3,6 @@
 Levels are named by the resolution of their values, finest first; 0 is a vector. Imports no torch.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from typing import SupportsFloat, TypeAlias

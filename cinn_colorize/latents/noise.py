@@ -6,8 +6,6 @@ and the transform of Box and Muller (1958, https://doi.org/10.1214/aoms/11777066
 same in every version of torch, and without it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias

@@ -13,8 +13,6 @@ shirt, and what does not vary with it stays as it was. What the hints still lack
 with distance, up to the edges of luminance. It takes samples but no gradients, so any engine will do.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial

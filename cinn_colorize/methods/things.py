@@ -9,8 +9,6 @@ or where it is, by the prior there, in the thing of some hint or in none. A plac
 share of walkers from it that end in the thing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 
 import cv2

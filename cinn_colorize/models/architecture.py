@@ -1,7 +1,5 @@
 """Architectures as weights files hold them, read back within bounds, since a file may be crafted."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass

@@ -1,7 +1,5 @@
 """The interface of all models: flows between data x and latents z, given a condition."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Iterator, Mapping

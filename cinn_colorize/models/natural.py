@@ -10,8 +10,6 @@ The coarse colours are an autoregressive flow; details are an elementwise condit
 affine coupling blocks (paper 3.1). Sampling goes from coarse to fine.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, cast

@@ -1,7 +1,5 @@
 """The models, and what is known of each before it is loaded. Imports no torch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import SupportsFloat

@@ -1,7 +1,5 @@
 """Who may use the studio: its own pages, and whoever has its token; nobody who keeps others waiting."""
 
-from __future__ import annotations
-
 import asyncio
 import secrets
 import sys

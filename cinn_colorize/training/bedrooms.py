@@ -1,7 +1,5 @@
 """LSUN's bedrooms, and the training of ``bedrooms`` on them."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """The names of what can be trained, available without loading anything: this module does not import torch."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 Dataset = StrEnum("Dataset", ["photos", "imagenet", "mnist", "lsun"])

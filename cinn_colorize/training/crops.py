@@ -1,7 +1,5 @@
 """Training photos: new random crops, decoded in worker processes."""
 
-from __future__ import annotations
-
 import math
 import signal
 from collections.abc import Callable, Generator, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Open data sets as tasks."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path

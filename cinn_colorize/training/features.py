@@ -12,8 +12,6 @@ Photos are small: a step at 160 px costs a third of one at 256 px. Only the 1x1 
 the weights: a depthwise convolution's gradient takes most of a step on a CPU. Batch norms are folded in.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """ImageNet, and the training of ``imagenet-vgg`` on it, in three stages (paper 4.2)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

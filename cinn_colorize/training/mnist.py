@@ -1,7 +1,5 @@
 """MNIST, read from its own files, and the training of ``mnist`` on it."""
 
-from __future__ import annotations
-
 import gzip
 import zlib
 from collections.abc import Generator

@@ -1,7 +1,5 @@
 """The training of ``natural`` in stages, with noise at every scale and balanced levels."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field

@@ -5,8 +5,6 @@ red, and one that is sensitive to blue alone shows a summer sky as white as snow
 show grain; lenses blur, and darken the corners. The colours to learn stay the true ones.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import replace

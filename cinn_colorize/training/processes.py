@@ -1,7 +1,5 @@
 """Run in one process, or in several that ``torchrun`` started; the device of each, and its precision."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The state of a run, and its checkpoints, from which it continues exactly where it stopped."""
 
-from __future__ import annotations
-
 import logging
 import math
 import re

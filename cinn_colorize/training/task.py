@@ -1,7 +1,5 @@
 """Tasks: a data set, its model, what a step minimises (paper 3.2, Eq. 6), and the noise it adds (3.4)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace

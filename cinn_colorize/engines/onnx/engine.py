@@ -1,7 +1,5 @@
 """Compute a model's flow in onnxruntime, without torch; samples equal torch's except for rounding."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

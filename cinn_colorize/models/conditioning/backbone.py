@@ -5,8 +5,6 @@ excitation, ReLU6). Lite2 is the backbone of ``natural``, Lite0 judges pictures 
 since importing timm takes seconds. Batch norms are folded into the convolutions.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import pickle
 from collections.abc import Iterator, Mapping, Sequence

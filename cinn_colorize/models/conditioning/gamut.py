@@ -5,8 +5,6 @@ https://arxiv.org/abs/1603.08511): of 10 units, with soft targets, rare colours 
 pretrains its conditioning network on them (4.2). The flow keeps its samples near the bounds.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

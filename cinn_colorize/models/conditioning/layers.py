@@ -1,7 +1,5 @@
 """Layers that the conditioning networks share."""
 
-from __future__ import annotations
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 

@@ -4,8 +4,6 @@ After Lin et al., "Feature Pyramid Networks" (2017, https://arxiv.org/abs/1612.0
 meaning down, and fine ones add position. What depends on the photo alone is computed once for all samples.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any, ClassVar, NamedTuple
