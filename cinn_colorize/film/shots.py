@@ -144,15 +144,20 @@ def _next(recent: dict[int, Frame], t: int, last: int) -> tuple[bool, int]:
 _COLUMNS = [field.name for field in fields(Shot)]
 
 
-def write_shots(path: Path, shots: Iterable[Shot]) -> None:
-    """Write a table of shots, a line each, with tabs between its columns; what is None stays empty."""
+def table_of(shots: Iterable[Shot]) -> bytes:
+    """Return a table of shots, a line each, with tabs between its columns; what is None stays empty."""
     lines = ["\t".join(_COLUMNS)]
     for shot in shots:
         hints, gray = " ".join(map(str, shot.hints)), "gray" if shot.gray else None
         values = [shot.start, shot.end, shot.seed, shot.temperature, shot.frame, hints, gray]
         lines.append("\t".join("" if value is None else str(value) for value in values))
+    return ("\n".join(lines) + "\n").encode()
+
+
+def write_shots(path: Path, shots: Iterable[Shot]) -> None:
+    """Write a table of shots."""
     with writing(path) as file:
-        file.write(("\n".join(lines) + "\n").encode())
+        file.write(table_of(shots))
 
 
 def read_shots(path: Path, levels: Sequence[int]) -> list[Shot]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -9,15 +11,17 @@ from dataclasses import dataclass, fields
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from cinn_colorize.files.formats import own_suffix, written_suffix
-from cinn_colorize.imaging.options import Rendering, check_seeds, parse_number, parse_seed
-from cinn_colorize.latents.levels import format_levels
+from cinn_colorize.imaging.options import Rendering, check_seeds, parse_number, parse_seed, whole_number
 from cinn_colorize.methods.hints import Hint, parse_hints
 from cinn_colorize.models.registry import MAX_GUIDANCE, ModelInfo
 from cinn_colorize.request import MixRequest, Request, SampleRequest, TransferRequest, words
 from cinn_colorize.studio.library import Item, Shelf
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 SIZES = {"small": 480, "large": 1600, "full": 0}  # longer side of pictures on the page; 0 for the photo's
 TYPICAL = "typical"  # instead of a seed: that of the picture which the command line gives
@@ -98,20 +102,74 @@ class PageRequest:
 
     def command(self, library: Shelf, info: ModelInfo, network: Sequence[str]) -> str:
         """Return the shell command that makes the same picture, with the words that choose the network."""
-        request = self.request(library, _argument)
-        temperature = format_levels(request.method(info).temperature)
-        arguments, more = [_argument(library[self.photo])], list[str]()
+        request = self.request(library, lambda item: argument(item.name))
+        arguments, more = [argument(library[self.photo].name)], list[str]()
         if isinstance(request, MixRequest):
             more = ["--no-sheet"]
         elif isinstance(request, TransferRequest):
             arguments.insert(0, str(request.reference))
         elif find_spec("torch"):
             more = ["--engine", "torch"]  # the studio's own, which encodes too
-        options = [*more, *words(request.at(temperature))]
+        options = [*more, *words(request.at(request.method(info).temperature))]
         if self.guidance not in (None, info.guidance_of(None)):
             options += ["--guidance", repr(self.guidance)]
-        command = ["cinn-colorize", request.command, *arguments, *options, *network]
-        return " ".join(map(_quoted, command))
+        return shell_command(request.command, *arguments, *options, *network)
+
+
+class ChosenShot(NamedTuple):
+    """A shot of a film, and what is chosen for it."""
+
+    start: int  # number of its first frame
+    end: int  # number of the first frame after it
+    seed: int
+    gray: int  # 1 if it stays gray
+
+
+class Rendition(NamedTuple):
+    """What ``cinn-colorize film`` makes of a film for a page."""
+
+    film: Path
+    seed: int
+    shots: Path | None  # the table, if shots have seeds of their own
+    pattern: str  # file name of the result
+
+
+@dataclass(frozen=True)
+class FilmWish:
+    """A film, some of its shots, and the seeds of samples."""
+
+    photo: str  # the id of the film
+    shots: tuple[ChosenShot, ...] = ()
+    seed: int = 0
+    number: int = 1
+
+    @classmethod
+    def parse(cls, asked: Mapping[str, Any]) -> Self:
+        """Read what a page says; what is out of range is a ValueError."""
+        numbers = [[int(value) for value in shot] for shot in asked.get("shots", [])]
+        shots = [ChosenShot(*values) for values in numbers if len(values) == 4]
+        if len(shots) < len(numbers) or not all(0 <= shot.start < shot.end for shot in shots):
+            raise ValueError("a shot has a first frame, a later one, a seed and whether it stays gray")
+        seed, number = parse_seed(str(asked.get("seed", 0))), min(8, int(asked.get("number", 1)))
+        for each in (seed, *(shot.seed for shot in shots)):
+            check_seeds(whole_number(each, "seed", 0), 8)
+        return cls(str(asked["photo"]), tuple(shots), seed, number)
+
+    def items(self, library: Shelf) -> list[Item]:
+        """Return the film; one that is no longer there is a ForgottenError."""
+        return [library[self.photo]]
+
+
+def shell_command(*words: str) -> str:
+    """Return a command of this program for a shell."""
+    return " ".join(map(_quoted, ["cinn-colorize", *words]))
+
+
+def data_url(picture: PIL.Image.Image) -> str:
+    """Return a picture as a JPEG in a URL."""
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=90)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _quoted(word: str) -> str:
@@ -123,6 +181,6 @@ def _quoted(word: str) -> str:
         return "$'" + "".join(f"\\x{byte:02x}" for byte in content) + "'"
 
 
-def _argument(item: Item) -> str:
+def argument(name: str | Path) -> str:
     """Return the name of a file for a shell, which must not be taken for an option or a list."""
-    return item.name if item.name[0] not in "-@" else os.path.join(".", item.name)  # noqa: PTH118
+    return str(name) if str(name)[0] not in "-@" else os.path.join(".", name)  # noqa: PTH118

@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
@@ -25,11 +26,12 @@ from starlette.types import Receive, Scope, Send
 from cinn_colorize.errors import CinnError, PhotoError, WorkerError, printable
 from cinn_colorize.files.limits import ADVICE, TooLargeError
 from cinn_colorize.imaging.options import whole_number
+from cinn_colorize.studio.film import Films, Render
 from cinn_colorize.studio.guard import BACKLOG, TOKEN, Connection, Guard, LongRequestError
 from cinn_colorize.studio.jobs import Job, Jobs, Load
 from cinn_colorize.studio.library import ForgottenError, Item, Library
 from cinn_colorize.studio.openapi import OPENAPI, OPTIONS
-from cinn_colorize.studio.page_request import SIZES, PageRequest
+from cinn_colorize.studio.page_request import SIZES, FilmWish, PageRequest
 
 T = TypeVar("T")
 
@@ -39,17 +41,28 @@ _PATIENCE = 2  # seconds that requests may take to end when the server does
 
 
 class Server:
-    """Answers pages and programs; another process must find ``load``, which makes the studio there."""
+    """Answers pages and programs.
 
-    def __init__(self, library: Library, load: Load, saved: Callable[[Path], object]) -> None:
+    Args:
+        library: has the files that pages may use.
+        load: makes the studio in another process.
+        saved: is told of files that are written beside those of the command line.
+        render: colorizes films in another process; None where films are not taken.
+    """
+
+    def __init__(
+        self, library: Library, load: Load, saved: Callable[[Path], object], render: Render | None = None
+    ) -> None:
         self._library, self._saved = library, saved
         self._jobs = Jobs(load, library.folder)
+        self._films = render and Films(library, load, render, self._plan)
 
     def app(self) -> Starlette:
         """Return the application, which a :class:`Guard` must protect."""
         jobs: dict[str, Callable[[dict[str, Any]], Future[Any]]] = {
             "/facts": lambda _: self._do(
-                "facts", then=lambda facts: facts | {"given": self._library.given()}
+                "facts",
+                then=lambda facts: facts | {"given": self._library.given(), "films": bool(self._films)},
             ),
             "/open": lambda asked: self._do("describe", PageRequest.parse(asked)),
             "/before": lambda asked: self._do("before", PageRequest.parse(asked), _size(asked)),
@@ -61,6 +74,12 @@ class Server:
             "/keep": lambda asked: self._do("keep", PageRequest.parse(asked), then=self._kept),
             "/save": self._save,
         }
+        films = self._films.answers() if self._films else {}
+        if films:
+            jobs["/film/moods"] = lambda asked: self._do("shots.moods", FilmWish.parse(asked))
+            jobs["/film/command"] = lambda asked: self._do(
+                "shots.plan", FilmWish.parse(asked), then=itemgetter(0)
+            )
         routes = [
             Route("/", lambda _: FileResponse(_PAGE / "index.html")),
             Route("/healthz", self._health),
@@ -71,6 +90,7 @@ class Server:
             Route("/files/{id}", self._file),
             *(Route(path, self._answering(job), methods=["POST"]) for path, job in jobs.items()),
             Mount("/page", StaticFiles(directory=_PAGE)),
+            *(Route(path, self._asking(answer), methods=["POST"]) for path, answer in films.items()),
         ]
         kinds = (CinnError, ValueError, LookupError, OSError, ClientDisconnect)
         return Starlette(routes=routes, exception_handlers=dict.fromkeys(kinds, self._failed))
@@ -96,6 +116,8 @@ class Server:
             server.run(sockets=[listening])
         finally:
             self._jobs.end()
+            if self._films:
+                self._films.end()
         if server.ended_by == signal.SIGINT:
             raise KeyboardInterrupt  # the signal itself would count as a second Ctrl-C, which ends at once
         if server.ended_by:
@@ -113,12 +135,23 @@ class Server:
 
         return self._jobs.do(job, then)
 
+    def _plan(self, wish: FilmWish) -> Future[Any]:
+        return self._do("shots.plan", wish)
+
     def _answering(
         self, job: Callable[[dict[str, Any]], Future[Any]]
     ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         async def endpoint(request: Request) -> Response:
             asked = await _asked(request)
             return _Json(await _while_open(request, asyncio.wrap_future(job(asked))))
+
+        return endpoint
+
+    def _asking(
+        self, answer: Callable[[dict[str, Any]], Awaitable[Response]]
+    ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        async def endpoint(request: Request) -> Response:
+            return await answer(await _asked(request))
 
         return endpoint
 
@@ -187,7 +220,7 @@ class Server:
         loaded = self._jobs.loaded.done() and not self._jobs.loaded.exception()
         return PlainTextResponse("ok" if loaded else "loading", 200 if loaded else 503)
 
-    def _kept(self, item: Item) -> dict[str, str]:
+    def _kept(self, item: Item) -> dict[str, object]:
         return _known(self._library.add(item))
 
     def _save(self, asked: dict[str, Any]) -> Future[Any]:
@@ -326,5 +359,5 @@ def _whole(asked: dict[str, Any], name: str, default: int | None = None) -> int:
         raise ValueError(str(error)) from None
 
 
-def _known(item: Item) -> dict[str, str]:
-    return {"id": item.id, "name": item.name}
+def _known(item: Item) -> dict[str, object]:
+    return {"id": item.id, "name": item.name, "film": item.is_film}

@@ -1,6 +1,7 @@
 // The page holds wishes, in the words of the command line; the server draws what they ask for.
 
 import { album, fit, mask as maskOf, picture, pictureKey, recall, recalled, recallSent, remember, rememberSent, trace, untouched, wish as wishOf } from "./album.js";
+import * as film from "./film.js";
 import { $, ask, attempt, calls, hold, renew, send } from "./server.js";
 import * as wall from "./wall.js";
 
@@ -88,21 +89,29 @@ function park() {
 // --- photos and samples -------------------------------------------------------------------------------------
 
 async function open(entry, isNew = true) {
-  const opened = await read(entry), wasOpen = here;
+  if (!entry.id) await renew(entry), rememberSent();
+  const opened = entry.film ? null : await read(entry), wasOpen = album.here;
   park();
+  film.close();
   for (const purpose of ["large", "samples"]) calls[purpose]?.abort();
-  [photo, here, album.here] = [opened, entry, entry];
+  [photo, here, album.here] = [opened, entry.film ? null : entry, entry];
+  if (isNew && !wasOpen) history.pushState({ photo: placeOf(entry), isBelow: true }, ""); // the wall, in the history
+  else history.replaceState({ ...history.state, photo: placeOf(entry) }, "");
+  show(entry.film ? "film" : "view");
+  scrollTo(0, 0);
+  $("#name").textContent = `${entry.name.split(/[\\/]/).pop()} · ${album.photos.indexOf(entry) + 1} of ${album.photos.length}`;
+  $("#name").title = entry.name;
+  wall.update();
+  await (entry.film ? film.open(entry) : look(entry));
+}
+
+/** Show the open photo, and draw it. */
+async function look(entry) {
   ({ hints, strokes, past, future, first } = here.work);
   chosen = here.work.seed ?? here.work.typical;
   isTypical = here.work.seed === null;
   [group, mask, spread] = [null, null, null];
   spot = { x: photo.width >> 1, y: photo.height >> 1 };
-  show("view");
-  scrollTo(0, 0);
-  if (isNew && !wasOpen) history.pushState({ photo: placeOf(entry), isBelow: true }, ""); // the wall, in the history
-  else history.replaceState({ ...history.state, photo: placeOf(entry) }, "");
-  $("#name").textContent = `${photo.name.split(/[\\/]/).pop()} · ${album.photos.indexOf(entry) + 1} of ${album.photos.length}`;
-  $("#name").title = photo.name;
   document.documentElement.style.setProperty("--ratio", photo.width / photo.height);
   $("#sheet").style.setProperty("--whole", `${photo.width / devicePixelRatio}px`);
   fit($("#paint"), [photo.width, photo.height]);
@@ -118,7 +127,6 @@ async function open(entry, isNew = true) {
   offer(isOfEight(here.work.inside) ? here.work.inside : first + 1);
   update();
   savable();
-  wall.update();
   $("#sheet").focus({ preventScroll: true });
   if (isOther) await showReference(known);
   if (here === entry) await masked();
@@ -134,14 +142,16 @@ function show(part) {
   $("#drop").hidden = part !== "drop";
   $("#wall").hidden = part !== "wall";
   $("#view").hidden = $("#side").hidden = part !== "view";
-  $("#list").hidden = $("#back").hidden = part !== "view" || album.photos.length < 2;
+  $("#film").hidden = $("#shot").hidden = part !== "film";
+  $("#list").hidden = $("#back").hidden = !["view", "film"].includes(part) || album.photos.length < 2;
 }
 
 /** Leave the open photo for the wall. */
 function leave() {
   park();
   for (const purpose of ["large", "samples", "prepare", "open"]) calls[purpose]?.abort();
-  const left = here;
+  film.close();
+  const left = album.here;
   photo = here = album.here = null;
   $("#status").textContent = "";
   show(album.photos.length ? "wall" : "drop");
@@ -160,7 +170,6 @@ function back() {
 async function read(entry) {
   $("#status").textContent = "opening";
   calls.prepare?.abort();
-  if (!entry.id) await renew(entry), rememberSent();
   const isBare = entry === here ? !$("#frame").checked : entry.work.settings.isBare;
   const opened = await ask("open", { photo: entry, frame: isBare ? "none" : "auto" });
   $("#framed").textContent = isBare ? "" : opened.frame ? "(found)" : "(none found)";
@@ -309,7 +318,7 @@ async function save() {
 function everywhere() {
   if (chosen === null) throw new Error("no sample of this photo has been drawn yet");
   park();
-  const others = wall.meant().filter((entry) => entry !== here);
+  const others = wall.meant().filter((entry) => entry !== here && !entry.film);
   const before = others.map((entry) => [entry, entry.work.seed, entry.work.settings]);
   const after = others.map((entry) => [entry, chosen, here.work.settings]);
   for (const [entry, seed, settings] of spread ?? after) {
@@ -629,22 +638,22 @@ async function add(files) {
   if (!added.length) return;
   album.photos.push(...added);
   wall.update();
-  if (!here) show("wall");
+  if (!album.here) show("wall");
   facts = await loaded;
   try {
     if (added.length === 1) await open(added[0]);
-    else if (here) back();
+    else if (album.here) back();
     else wall.develop();
   } catch (error) {
-    if (here !== added[0] && added.length === 1) album.photos.splice(album.photos.indexOf(added[0]), 1), rememberSent();
+    if (album.here !== added[0] && added.length === 1) album.photos.splice(album.photos.indexOf(added[0]), 1), rememberSent();
     wall.update();
-    if (!here) show(album.photos.length ? "wall" : "drop");
+    if (!album.here) show(album.photos.length ? "wall" : "drop");
     throw error;
   }
 }
 
 async function go(step) {
-  const entry = here && wall.neighbour(here, step);
+  const entry = album.here && wall.neighbour(album.here, step);
   if (entry) await open(entry);
 }
 
@@ -746,8 +755,8 @@ addEventListener("beforeunload", (event) => {
 });
 addEventListener("popstate", ({ state }) => {
   const entry = state?.photo && album.photos.find((other) => placeOf(other) === state.photo);
-  if (entry && entry !== here) attempt(() => open(entry, false));
-  else if (!entry && here && album.photos.length > 1) leave();
+  if (entry && entry !== album.here) attempt(() => open(entry, false));
+  else if (!entry && album.here && album.photos.length > 1) leave();
 });
 
 history.replaceState(history.state, "", location.pathname); // a cookie has the token now, which is not for bookmarks and pictures of the screen
@@ -758,10 +767,12 @@ attempt(async () => {
   $("#status").textContent = "loading the model";
   album.facts = facts = await loaded;
   $("#status").textContent = "";
+  if (facts.films) $("#drop p").textContent = "Drop gray photos or films here.";
   const added = album.photos; // meanwhile
   album.photos = [...facts.given.map(recall), ...recallSent(), ...added];
   showSettings({});
   wall.begin((entry) => open(entry));
+  film.begin(back);
   const last = album.photos.find((entry) => placeOf(entry) === history.state?.photo);
   if (added.length) return;
   if (last || album.photos.length === 1) await open(last ?? album.photos[0], false);

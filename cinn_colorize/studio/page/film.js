@@ -1,0 +1,284 @@
+// A film: the sheet of its shots, a mood for each, a preview of two seconds, and rendering, which goes on behind the page.
+
+import { album, filmKey, remember, saved, shotsOf } from "./album.js";
+import { $, ask, attempt, calls, say, send } from "./server.js";
+import * as wall from "./wall.js";
+
+const EIGHT = 8;
+const GRAY = "gray"; // instead of a seed
+
+let here = null; // the entry of the open film
+let at = 0; // number of the chosen shot
+let first = 0; // seed of the first of its eight moods
+let rate = 25; // frames a second
+let spread = null; // what was chosen for all shots before they got one mood
+let leave; // goes back to the wall
+
+const chosen = () => here.work.shots?.[at];
+const isUndecided = ({ typical, seed }) => typical === null && seed === null;
+const moodOf = ({ gray, seed }) => (gray ? "gray" : isUndecided(here.work) ? "" : `mood ${seed + 1}`);
+
+/** Show a film: its shots as they are known or found, each in colour as soon as it is drawn. */
+export async function open(entry) {
+  here = entry;
+  [at, first, spread] = [0, 0, null];
+  $("#facts").textContent = "";
+  $("#moods").replaceChildren();
+  $("#screen").hidden = true;
+  sheet();
+  const drawing = draw();
+  if (chosen()) await choose(0);
+  else await ask("film/moods", { photo: entry }, "moods").then(({ moods }) => !chosen() && picture(moods[0].picture, entry.name), () => {});
+  await drawing;
+}
+
+/** Forget the open film; what is being rendered goes on. */
+export function close() {
+  for (const purpose of ["sheet", "moods", "preview"]) calls[purpose]?.abort();
+  $("#screen video").removeAttribute("src");
+  here = null;
+}
+
+/** Draw the sheet of the film. */
+async function draw() {
+  const entry = here, { work } = entry;
+  for await (const told of await ask("film/sheet", { photo: entry, shots: shotsOf(work) }, "sheet")) {
+    if (told.share !== undefined) $("#status").textContent = `looking for shots: ${Math.round(100 * told.share)} %`;
+    if (told.shots) {
+      rate = told.rate;
+      if (!work.shots) {
+        work.shots = told.shots.map(([start, end]) => ({ start, end, seed: 0, gray: 0 }));
+        sheet();
+        choose(0).catch(() => {});
+      }
+      $("#facts").textContent = `${work.shots.length} ${work.shots.length > 1 ? "shots" : "shot"} · ${time(told.seconds)}`;
+      $("#status").textContent = "";
+    }
+    if (told.seed !== undefined) {
+      if (work.seed === null) for (const shot of work.shots) shot.seed = told.seed;
+      work.typical = told.seed;
+      update();
+    }
+    if (told.shot !== undefined) show(told.shot, told.gray, told.moods?.[0]);
+    remember(entry);
+  }
+}
+
+const time = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+
+/** Make the tiles of all shots. */
+function sheet() {
+  $("#shots").replaceChildren(...(here.work.shots ?? []).map((shot, k) => {
+    const tile = document.createElement("li");
+    tile.innerHTML = '<button class="open"><img class="gray" alt=""><img class="colour" alt=""></button><p></p>';
+    const button = tile.firstChild;
+    button.onclick = () => attempt(() => choose(k));
+    button.onkeydown = steer;
+    return tile;
+  }));
+  update();
+}
+
+/** Show a shot on its tile, in gray and in a mood; and large, if it is the chosen one. */
+function show(k, gray, mood) {
+  const tile = $("#shots").children[k], shot = here.work.shots[k];
+  if (gray) {
+    const image = tile.querySelector(".gray");
+    image.onload = () => document.documentElement.style.setProperty("--ratio", image.naturalWidth / image.naturalHeight);
+    image.src = gray;
+  }
+  if (mood) tile.querySelector(".colour").src = mood.picture;
+  tile.classList.toggle("in-colour", Boolean(tile.querySelector(".colour").src) && !shot.gray);
+  if (k === at) enlarge();
+}
+
+/** Show the chosen shot large. */
+function enlarge() {
+  const tile = $("#shots").children[at], isColour = tile.matches(".in-colour");
+  picture(tile.querySelector(isColour ? ".colour" : ".gray").src, `Shot ${at + 1}, ${isColour ? moodOf(chosen()) : "gray"}`);
+}
+
+function picture(src, alt) {
+  $("#screen").hidden = !src;
+  Object.assign($("#screen img"), { alt, ...(src && { src }) });
+  $("#screen video").hidden = true;
+  $("#screen video").removeAttribute("src");
+}
+
+/** Choose a shot, and draw its moods. */
+async function choose(k) {
+  at = k;
+  const { seed } = chosen();
+  first = seed - (seed % EIGHT);
+  calls.preview?.abort();
+  enlarge();
+  update();
+  await moods();
+}
+
+/** Draw eight moods of the chosen shot. */
+async function moods() {
+  const entry = here, k = at, from = first;
+  placeholders();
+  const { gray, moods } = await ask("film/moods", { photo: entry, shots: [shotsOf(entry.work)[k]], seed: from, number: EIGHT }, "moods");
+  const pictures = [...moods, { seed: GRAY, picture: gray }];
+  [...$("#moods").children].forEach((button, i) => {
+    const mood = pictures[i];
+    button.firstChild.replaceWith(Object.assign(new Image(), { src: mood.picture, alt: "" }));
+    button.disabled = false;
+    button.onclick = () => take(mood, gray);
+  });
+}
+
+function placeholders() {
+  $("#moods").replaceChildren(...Array.from({ length: EIGHT + 1 }, (_, i) => {
+    const button = document.createElement("button"), isGray = i === EIGHT;
+    button.innerHTML = '<span class="empty"></span>';
+    button.append(isGray ? "Gray" : `${first + i + 1}`);
+    button.ariaLabel = isGray ? "Leave this shot gray" : `Mood ${first + i + 1}`;
+    button.disabled = true;
+    return button;
+  }));
+  update();
+}
+
+/** Let the chosen shot have a mood. */
+function take({ seed, picture }, gray) {
+  const shot = chosen();
+  calls.preview?.abort();
+  shot.gray = Number(seed === GRAY);
+  if (!shot.gray) shot.seed = seed;
+  here.work.seed = shot.seed; // which says that something has been chosen
+  spread = null;
+  show(at, gray, shot.gray ? null : { picture });
+  update();
+  remember(here);
+}
+
+/** Give the mood of the chosen shot to all; a second time, give them back theirs. */
+async function everywhere() {
+  const { work } = here, before = structuredClone(work.shots), { seed, gray } = chosen();
+  work.shots = spread ?? work.shots.map((shot) => ({ ...shot, seed, gray }));
+  work.seed = seed;
+  spread = spread ? null : before;
+  update();
+  remember(here);
+  await draw();
+}
+
+async function preview() {
+  const entry = here, shot = shotsOf(entry.work)[at], video = $("#screen video");
+  if (shot[3]) throw new Error("this shot stays gray; choose a mood to see two seconds of it");
+  $("#status").textContent = "drawing two seconds";
+  for await (const { share, id } of await ask("film/preview", { photo: entry, shots: [shot] }, "preview")) {
+    if (share) $("#status").textContent = `drawing two seconds: ${Math.round(100 * share)} %`;
+    if (!id) continue;
+    $("#status").textContent = "";
+    Object.assign(video, { src: `files/${id}`, hidden: false });
+    await video.play().catch(() => {}); // where browsers forbid it, the person starts it
+  }
+}
+
+/** Show what is chosen. */
+function update() {
+  const { work } = here, isRendering = Boolean(work.isRendering);
+  [...$("#shots").children].forEach((tile, k) => {
+    const shot = work.shots[k], [button, label] = tile.children, told = [time(shot.start / rate), moodOf(shot)].filter(Boolean);
+    button.ariaPressed = k === at;
+    button.tabIndex = k === at ? 0 : -1;
+    button.ariaLabel = `Shot ${k + 1}, from ${told.join(", ")}`;
+    label.textContent = told.join(" · ");
+  });
+  [...$("#moods").children].forEach((button, i) => {
+    const { gray, seed } = chosen();
+    button.ariaPressed = i === EIGHT ? gray === 1 : !gray && !isUndecided(work) && seed === first + i;
+  });
+  $("#moods-before").disabled = first === 0;
+  for (const bar of document.querySelectorAll("#shot .bar")) bar.hidden = !work.shots;
+  $("#all-shots").textContent = spread ? "Give back their moods" : "This mood in all shots";
+  $("#all-shots").hidden = !(work.shots?.length > 1);
+  $("#rendered").hidden = $("#halt").hidden = !isRendering;
+  $("#render").hidden = isRendering;
+  $("#rendered").value = here.share ?? 0;
+  $("#render").ariaDisabled = $("#film-command").ariaDisabled = !work.shots;
+  $("#film-command").hidden = !here.key;
+}
+
+function steer(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const all = [...$("#shots").children], { offsetTop: top, offsetLeft: left } = all[at];
+  const column = (rows) => rows.find((tile) => tile.offsetLeft === left && tile.offsetTop !== top);
+  const next = {
+    ArrowLeft: all[at - 1], ArrowRight: all[at + 1], Home: all[0], End: all.at(-1),
+    ArrowUp: column(all.slice(0, at).reverse()), ArrowDown: column(all.slice(at)),
+  }[event.key];
+  if (!next) return;
+  event.preventDefault();
+  next.firstChild.focus();
+  attempt(() => choose(all.indexOf(next)));
+}
+
+// --- rendering ----------------------------------------------------------------------------------------------
+
+/** Render a film, or follow that it is being rendered, until it is there; a studio that starts again goes on. */
+async function render(entry) {
+  const key = filmKey(entry.work), note = (isRendering) => {
+    entry.work.isRendering = isRendering;
+    remember(entry);
+    if (entry === here) update();
+  };
+  note(true);
+  try {
+    await wall.answered(entry, async () => {
+      for await (const told of await ask("film/render", { photo: entry, shots: shotsOf(entry.work) }, `render ${entry.id}`)) {
+        entry.share = told.share ?? 1;
+        if (entry === here) $("#rendered").value = entry.share;
+        if (told.id) Object.assign(document.createElement("a"), { href: `files/${told.id}`, download: told.name }).click();
+        if (told.saved) $("#status").textContent = `saved ${told.saved}`;
+        if (told.saved || told.id) saved(entry, key);
+      }
+    }, () => !entry.work.isRendering);
+  } catch (error) {
+    if (error.name !== "AbortError" && entry.work.isRendering) say(error);
+  }
+  note(false);
+  wall.update();
+}
+
+async function halt() {
+  const entry = here;
+  entry.work.isRendering = false;
+  calls[`render ${entry.id}`]?.abort();
+  await send("film/stop", { photo: entry });
+  $("#status").textContent = "stopped; Render goes on from there";
+  update();
+}
+
+async function copy() {
+  const command = await ask("film/command", { photo: here, shots: shotsOf(here.work) });
+  $("#status").textContent = command;
+  await navigator.clipboard?.writeText(command).catch(() => {});
+}
+
+const on = (selector, work) => ($(selector).onclick = (event) => event.currentTarget.ariaDisabled === "true" || attempt(work));
+
+/** Let a function go back to the wall, and go on with what was being rendered when the page was loaded again. */
+export function begin(back) {
+  leave = back;
+  on("#render", () => void render(here));
+  on("#halt", halt);
+  on("#film-command", copy);
+  on("#preview", preview);
+  on("#all-shots", everywhere);
+  on("#moods-after", () => ((first += EIGHT), moods()));
+  on("#moods-before", () => ((first -= EIGHT), moods()));
+  addEventListener("keydown", (event) => {
+    if (!here || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("video")) return;
+    const key = event.key.toLowerCase(), mood = key === "0" ? $("#moods").children[EIGHT] : $("#moods").children["12345678".indexOf(key)];
+    if (mood && !mood.disabled) mood.click();
+    else if (key === "p") $("#preview").click();
+    else if (key === "f") wall.favour(here);
+    else if (key === "escape" && album.photos.length > 1) leave();
+  });
+  for (const entry of album.photos) if (entry.work.isRendering) render(entry);
+}
