@@ -14,8 +14,7 @@ SHIPPED = ("natural", "bedrooms")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.parse_args()
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter).parse_args()
     for name in SHIPPED:
         for path in export_graphs(load_model(name), FOLDER / name):
             print(f"{path.relative_to(FOLDER.parent)}: {path.stat().st_size / 2**10:.0f} KiB")

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cinn_colorize.data.sources import find_photos
-from cinn_colorize.errors import CinnError
+from cinn_colorize.errors import CinnError, DataError, ending_in_a_line
 from cinn_colorize.files.atomic import sha256
 from cinn_colorize.latents.levels import short_levels
 from cinn_colorize.models.registry import MODELS
@@ -41,17 +41,10 @@ SETTING = TEMPERATURE + (f"@{GUIDANCE:g}" if GUIDANCE else "")  # as settings.py
 FIGURES = ("1", "4", "6", "7", "11", "12", "14", "15")
 SWEPT = ("1", "0.7,8:0.8", "0.7,8:0.75@0.3", "0.7,8:0.8@0.4")  # beside the default, in docs/temperature.md
 LIKELIEST = ("astronaut.png", "coffee.png", "perched-osprey.jpg", "rocket.jpg")
-COMPARED = [
-    "beacon-street-sunset",
-    "blue-periwinkle",
-    "chelsea",
-    "coffee",
-    "oakland-zoo-otters",
-    "tea-gardens",
-]
+COMPARED = "beacon-street-sunset blue-periwinkle chelsea coffee oakland-zoo-otters tea-gardens"
 README_COLUMNS = ("nll", "best_of_8", "best_of_8_image", "best_of_1", "calibration", "hue_8", "kid_lite0")
 DIGITS = {"variance": 1, "top5_lite0": 1, "nll": 3, "structure": 3, "alignment": 3, "objects": 3}
-TIMES = {"kid_lite0": 1000}  # too small to be read otherwise
+TIMES, TITLES = {"kid_lite0": 1000}, {"kid_lite0": "kid_lite0 x 1000"}  # too small to be read otherwise
 ROWS = {"gray": "gray photo", "truth": "true colours at 64 px"}  # references, by their name in JSON
 TINTS = {"tint": "temperature 0 in random tints", "tint*": "temperature 0 in the best tints"}  # of a setting
 
@@ -119,10 +112,6 @@ def cell(name: str, measure: Mapping[str, Any] | None) -> str:
     return text + (f" ({measure['sigma']:g})" if "sigma" in measure else "")
 
 
-def title(name: str) -> str:
-    return f"{name} x {TIMES[name]}" if name in TIMES else name
-
-
 def table(*lines: list[str]) -> str:
     """Format a Markdown table; the first line is its head."""
     head, *rows = (f"| {' | '.join(cells)} |" for cells in lines)
@@ -132,7 +121,7 @@ def table(*lines: list[str]) -> str:
 def readme(job: Job) -> str:
     """Make the table of the README: a row for each model and reference."""
     samples = job.evaluation[0]["photos"] * job.evaluation[0]["samples"]
-    lines = [["", *map(title, README_COLUMNS), "exploding"]]
+    lines = [["", *(TITLES.get(name, name) for name in README_COLUMNS), "exploding"]]
     for row, found in rows(job.evaluation):
         exploding = f"{found['exploding']} of {samples}" if "exploding" in found else "-"
         lines.append([row, *(cell(name, found.get(name)) for name in README_COLUMNS), exploding])
@@ -144,7 +133,7 @@ def card(job: Job) -> str:
     found = rows(job.evaluation)
     parts = job.evaluation[0].items()
     measures = [name for name, part in parts if isinstance(part, dict) and {"mean", "se"} <= {*part}]
-    lines = [[title(name), *(cell(name, row.get(name)) for _, row in found)] for name in measures]
+    lines = [[TITLES.get(name, name), *(cell(name, row.get(name)) for _, row in found)] for name in measures]
     lines.append(["exploding samples", *(str(row.get("exploding", "-")) for _, row in found)])
     return table(["", *(of_row for of_row, _ in found)], *lines)
 
@@ -168,8 +157,8 @@ def samples(job: Job) -> str:
 
 def figures(job: Job) -> str:
     """Draw the paper's figures, and find out which tile of Fig. 1 is real."""
-    command = ["scripts/paper/figures.py", *FIGURES, "--output-dir", job.images]
-    (real,) = re.findall(r"own colours are (\w)", job.run(*command, stderr=subprocess.STDOUT))
+    said = job.run("scripts/paper/figures.py", *FIGURES, "--output-dir", job.images, stderr=subprocess.STDOUT)
+    (real,) = re.findall(r"own colours are (\w)", said)
     return f"Fig. 1: {real} is real."
 
 
@@ -204,13 +193,13 @@ def comparison(job: Job) -> str:
     """Compare the methods on natural photos, and draw their samples."""
     text = compared("photos", 2)(job)
     command = ["scripts/compare/pictures.py", "photos", "examples", job.images / "comparison.jpg"]
-    job.run(*command, "--run", job.compare, "--names", *COMPARED)
+    job.run(*command, "--run", job.compare, "--names", *COMPARED.split())
     return text
 
 
 def peers(job: Job) -> str:
     if job.clones is None:
-        raise ValueError("peers requires --clones, a folder with clones of DDColor and DeOldify")
+        raise DataError("peers requires --clones, a folder with clones of DDColor and DeOldify")
     return job.run("scripts/benchmarks/peers.py", job.clones, *job.limited("--repeats", 1))
 
 
@@ -264,7 +253,7 @@ def stale(root: Path = ROOT) -> list[str]:
     for name, section in SECTIONS.items():
         sha = sections_of((root / section.page).read_text(encoding="utf-8")).get(name)
         if not sha:
-            raise ValueError(f"{section.page}: has no <!-- report: {name} weights=SHA -->")
+            raise DataError(f"{section.page}: has no <!-- report: {name} weights=SHA -->")
         found += [name] if sha != shipped(name) else []
     return found
 
@@ -287,6 +276,7 @@ def made(name: str, job: Job) -> str:
     return kept.read_text()
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
@@ -300,10 +290,7 @@ def main() -> None:
         parser.error(f"{unknown[0]!r} is not one of {', '.join(SECTIONS)}")
     if arguments.photos is not None and arguments.photos < 1:
         parser.error("--photos must be 1 or more")
-    try:
-        old = stale()
-    except ValueError as error:
-        sys.exit(f"report.py: {error}")
+    old = stale()
     if arguments.list:
         for name, (page, minutes, *_) in SECTIONS.items():
             print(f"{name:<12} {minutes:>4} min  {'stale' if name in old else 'fresh'}  {page}")
@@ -317,7 +304,7 @@ def main() -> None:
         clones = arguments.clones and arguments.clones.resolve()
         try:
             text = made(name, Job(arguments.data.resolve(), folder, images, arguments.photos, clones))
-        except (subprocess.CalledProcessError, CinnError, ValueError, OSError) as error:
+        except (subprocess.CalledProcessError, CinnError, OSError) as error:
             print(f"{name}: {error}", file=sys.stderr, flush=True)
             failed.append(name)
             continue

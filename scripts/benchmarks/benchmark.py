@@ -2,9 +2,9 @@
 
     pip install '.[benchmark]'
     pip install --no-deps --target peers opencv-contrib-python-headless
-    python scripts/benchmarks/benchmark.py bigphotos.zip --peers peers --into docs/benchmarks.md
+    python scripts/benchmarks/benchmark.py bigphotos --peers peers --into docs/benchmarks.md
 
-``PHOTOS`` is a zip or a folder of colour photos; the whole command is timed on the two largest of them.
+``PHOTOS`` is a folder of colour photos; the whole command is timed on the two largest of them.
 Install OpenCV's contributed filters in a separate folder, since their package replaces the one that
 cinn-colorize requires. Everything runs in one process and one thread, except the whole command, which runs
 as users run it. The alternatives take turns, so that other load on the machine affects all of them.
@@ -25,7 +25,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -58,15 +57,11 @@ def environment() -> str:
     )
 
 
-def photos_of(source: Path, folder: Path) -> list[Path]:
-    """List the files of a zip or a folder, the largest photo first."""
+def photos_of(folder: Path) -> list[Path]:
+    """List the photos in a folder, the largest first."""
     from cinn_colorize.imaging.photo import open_photo
 
-    if source.is_file():
-        with zipfile.ZipFile(source) as archive:
-            archive.extractall(folder)
-        source = folder
-    found = sorted(path for path in source.iterdir() if path.suffix.lower() in (".jpg", ".png", ".tif"))
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".png", ".tif"))
     return sorted(found, key=lambda path: -open_photo(path).width * open_photo(path).height)
 
 
@@ -91,14 +86,13 @@ def main() -> None:
     torch.manual_seed(0)
     where = environment()
     print(where, flush=True)
-    with tempfile.TemporaryDirectory() as name:
-        photos = photos_of(arguments.photos, Path(name))
-        for section in arguments.only:
-            start = time.perf_counter()
-            text = report(section, photos, arguments.repeats)
-            print(f"\n## {section}\n\n{text}\n\n({time.perf_counter() - start:.0f} s)", flush=True)
-            if arguments.into:
-                replace_section(arguments.into, section, text)
+    photos = photos_of(arguments.photos)
+    for section in arguments.only:
+        start = time.perf_counter()
+        text = report(section, photos, arguments.repeats)
+        print(f"\n## {section}\n\n{text}\n\n({time.perf_counter() - start:.0f} s)", flush=True)
+        if arguments.into:
+            replace_section(arguments.into, section, text)
     if arguments.into and tuple(arguments.only) == SECTIONS:
         replace_section(arguments.into, "environment", where)
 

@@ -1,11 +1,10 @@
-"""Compare coupling stacks in FrEIA and here, with equal weights: training steps, sampling, memory."""
+"""Compare the paper's coupling stack in FrEIA and here, at equal weights: training steps, samples, memory."""
 
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import freia
@@ -14,59 +13,49 @@ from shared import Times, in_turn, ratio, table
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from cinn_colorize.flow.coupling import AffineCoupling
 from cinn_colorize.flow.multiscale import BASE
 from cinn_colorize.flow.sequence import Sequence
 from cinn_colorize.models import base
 from cinn_colorize.models.base import StageConditions
 from cinn_colorize.models.imagenet_vgg import ImagenetVgg, ImagenetVggConfig
-from cinn_colorize.models.natural import level_flow
-from cinn_colorize.models.natural_config import LevelConfig, NaturalConfig
 from cinn_colorize.training.processes import choose_precision
 
 BATCH, SAMPLES = 16, 8
-SIZES = {32: (3, 64), 16: (3, 96), 8: (3, 128), 4: (3, 128), 2: (2, 96), 1: (2, 64), 0: (2, 64)}
-LEVELS = {r: LevelConfig(blocks, width, width) for r, (blocks, width) in SIZES.items()}  # 0: one pixel
+SHAPE = (2, 64, 64)  # of x
 PEER, PEER_LAST = "FrEIA", "FrEIA, channels last"
 OURS, OURS_ALONE, OURS_SAVING = "cinn-colorize", "cinn-colorize, one by one", "cinn-colorize, save memory"
 Shape = tuple[int, ...]
 Tensors = list[Tensor]
-Flow = Callable[[Tensors, Tensors], tuple[Tensors, Tensor]]  # of inputs and conditions; with the log-det
+Flow = Callable[[Tensor, Tensors], tuple[Tensors, Tensor]]  # of x and conditions; with the log-det
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One stack in both libraries. Conditions are the heads' outputs, one for each conditional block."""
+    """The stack in both libraries. Conditions are the heads' outputs, one for each conditional block."""
 
-    name: str
     ours: nn.Module
     peer: nn.Module
-    inputs: Iterable[Shape]  # without the batch, as all shapes
-    codes: Iterable[Shape]
+    codes: Iterable[Shape]  # without the batch, as all shapes
     conditions: Iterable[Shape]
     forward: Flow
-    inverse: Callable[[Tensors, Tensors, int], Tensors]  # under one photo's conditions, so many at once
+    inverse: Callable[[Tensors, Tensors, int], Tensor]  # under one photo's conditions, so many at once
     peer_forward: Flow
-    peer_inverse: Callable[[Tensors, Tensors], Tensors]  # all at once
+    peer_inverse: Callable[[Tensors, Tensors], Tensor]  # all at once
 
     def parameters(self) -> int:
         """Count the parameters, which are equally many in both."""
         learning = [[p for p in stack.parameters() if p.requires_grad] for stack in (self.ours, self.peer)]
         ours, peer = (sum(p.numel() for p in parameters) for parameters in learning)
-        assert ours == peer, f"{self.name}: {ours} parameters here, {peer} in FrEIA"
+        assert ours == peer, f"{ours} parameters here, {peer} in FrEIA"
         return ours
-
-    @property
-    def dimensions(self) -> int:
-        return sum(map(math.prod, self.inputs))
 
     def difference(self) -> float:
         """Return the largest difference between both outputs, log-det per dimension included."""
-        x, given = drawn(self.inputs, 2), drawn(self.conditions, 2)
+        x, given = torch.randn(2, *SHAPE), drawn(self.conditions, 2)
         with torch.no_grad():
             (ours, log_det), (peer, peer_log_det) = self.forward(x, given), self.peer_forward(x, given)
         latents = [(a.flatten() - b.flatten()).abs().max() for a, b in zip(ours, peer, strict=True)]
-        return float(torch.stack([*latents, (log_det - peer_log_det).abs().max() / self.dimensions]).max())
+        return float(torch.stack([*latents, (log_det - peer_log_det).abs().max() / math.prod(SHAPE)]).max())
 
     def step(
         self, flow: Flow, stack: nn.Module, *, last: bool = False, learn: bool = True
@@ -75,7 +64,7 @@ class Pair:
 
         ``last`` selects channels last, which the heads' conditions then use too.
         """
-        x, given = drawn(self.inputs, BATCH), drawn(self.conditions, BATCH)
+        x, given = torch.randn(BATCH, *SHAPE), drawn(self.conditions, BATCH)
         if last:
             stack.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             given = [c.to(memory_format=torch.channels_last) if c.dim() == 4 else c for c in given]
@@ -86,7 +75,7 @@ class Pair:
         def run() -> None:
             latents, log_det = flow(x, given)
             energy = torch.stack([0.5 * z.float().square().sum() for z in latents]).sum()
-            ((energy - log_det.sum()) / (BATCH * self.dimensions)).backward()  # type: ignore[no-untyped-call]
+            ((energy - log_det.sum()) / (BATCH * math.prod(SHAPE))).backward()  # type: ignore[no-untyped-call]
             if learn:
                 optimizer.step()
                 optimizer.zero_grad()
@@ -119,19 +108,8 @@ def drawn(shapes: Iterable[Shape], n: int) -> Tensors:
     return [torch.randn(n, *shape) for shape in shapes]
 
 
-def expanded(given: Tensors, n: int) -> Tensors:
-    return [condition.expand(n, *condition.shape[1:]) for condition in given]
-
-
-def in_chunks(inverse: Callable[[Tensors], Tensors], z: Tensors, at_once: int) -> Tensors:
-    """Decode so many samples at a time."""
-    chunks = zip(*(level.split(at_once) for level in z), strict=True)
-    parts = [inverse(list(chunk)) for chunk in chunks]
-    return [torch.cat(part) for part in zip(*parts, strict=True)]
-
-
 def imagenet_vgg(config: ImagenetVggConfig | None = None) -> Pair:
-    """Build the stack of the paper's network, without bounds."""
+    """Build the coupling stack of the paper's network, without bounds."""
     model = stirred(ImagenetVgg(replace(config or ImagenetVggConfig.paper(), bound=math.inf)))
     del model.network
     for r in model.config.stages:
@@ -149,70 +127,28 @@ def imagenet_vgg(config: ImagenetVggConfig | None = None) -> Pair:
             parts[r] = tuple(half for of_block in of_blocks for half in of_block.chunk(2, dim=1))
         return StageConditions(parts)
 
-    def forward(x: Tensors, given: Tensors) -> tuple[Tensors, Tensor]:
-        latents, log_dets = model(x[0], prepared(given))
+    def forward(x: Tensor, given: Tensors) -> tuple[Tensors, Tensor]:
+        latents, log_dets = model(x, prepared(given))
         return list(latents.values()), sum(log_dets.values(), torch.zeros(()))
 
-    def inverse(z: Tensors, given: Tensors, at_once: int) -> Tensors:
+    def inverse(z: Tensors, given: Tensors, at_once: int) -> Tensor:
         condition = base.expanded(prepared(given), at_once)  # once for all samples of the photo
-        names = model.latent_shapes
-        return in_chunks(
-            lambda z: [model.inverse(dict(zip(names, z, strict=True)), condition)[0]], z, at_once
-        )
+        chunks = zip(*(level.split(at_once) for level in z), strict=True)
+        codes = (dict(zip(model.latent_shapes, chunk, strict=True)) for chunk in chunks)
+        return torch.cat([model.inverse(code, condition)[0] for code in codes])
 
-    def peer_inverse(z: Tensors, given: Tensors) -> Tensors:
-        return [peer([*z[:-1], z[-1].flatten(1)], expanded(given, len(z[0])), rev=True)[0]]
+    def peer_inverse(z: Tensors, given: Tensors) -> Tensor:
+        both = [condition.expand(len(z[0]), *condition.shape[1:]) for condition in given]
+        found: Tensor = peer([*z[:-1], z[-1].flatten(1)], both, rev=True)[0]
+        return found
 
-    shapes = [(2, 64, 64)], list(model.latent_shapes.values()), conditions
-    return Pair("imagenet-vgg", model, peer, *shapes, forward, inverse, peer, peer_inverse)
-
-
-def natural(levels: Mapping[int, LevelConfig] = LEVELS) -> Pair:
-    """Build the couplings and mixings of a pyramid; FrEIA has no such elementwise maps."""
-    config = NaturalConfig(levels, bound=math.inf)
-    flows: list[Sequence] = []
-    peers = nn.ModuleList()
-    shapes, conditions = [], []
-    for r, level in levels.items():
-        shape = (6, r, r) if r else (2, 1, 1)
-        flow = stirred(Sequence(list(level_flow(r, shape[0], config).maps)[1:]))
-        flows.append(flow)
-        peers.append(freia.natural(flow, shape, level.width))
-        shapes.append(shape)
-        conditions.append([(2 * level.width, *shape[1:])] * level.blocks)
-
-    def by_level(given: Tensors) -> list[Tensors]:
-        found = iter(given)
-        return [[next(found) for _ in level] for level in conditions]
-
-    def ours(name: str, x: Tensors, given: Tensors) -> tuple[Tensors, Tensor]:
-        results = []
-        for flow, values, level in zip(flows, x, by_level(given), strict=True):
-            blocks = iter(level)
-            pairs = [next(blocks).chunk(2, 1) if isinstance(m, AffineCoupling) else None for m in flow.maps]
-            results.append(getattr(flow, name)(values, pairs))
-        return [z for z, _ in results], torch.stack([log_det for _, log_det in results]).sum(0)
-
-    def theirs(rev: bool, x: Tensors, given: Tensors) -> tuple[Tensors, Tensor]:
-        stacks = zip(peers, x, by_level(given), strict=True)
-        found = [peer(values, level, rev=rev) for peer, values, level in stacks]
-        return [z for z, _ in found], torch.stack([log_det for _, log_det in found]).sum(0)
-
-    def inverse(z: Tensors, given: Tensors, at_once: int) -> Tensors:
-        condition = expanded(given, at_once)
-        return in_chunks(lambda z: ours("inverse", z, condition)[0], z, at_once)
-
-    def peer_inverse(z: Tensors, given: Tensors) -> Tensors:
-        return theirs(True, z, expanded(given, len(z[0])))[0]
-
-    stacks, flat = (nn.ModuleList(flows), peers), [shape for level in conditions for shape in level]
-    forward, peer_forward = partial(ours, "forward"), partial(theirs, False)
-    return Pair("natural", *stacks, shapes, shapes, flat, forward, inverse, peer_forward, peer_inverse)
+    codes = list(model.latent_shapes.values())
+    return Pair(model, peer, codes, conditions, forward, inverse, peer, peer_inverse)
 
 
-def training(build: Callable[[], Pair], repeats: int, precision: torch.dtype) -> Times:
+def training(repeats: int, precision: torch.dtype) -> Times:
     """Time training steps; ours in channels last, as in ``cinn-colorize train``."""
-    pair, other = build(), build()
+    pair, other = imagenet_vgg(), imagenet_vgg()
     ways = {
         PEER: pair.step(pair.peer_forward, pair.peer),
         PEER_LAST: other.step(other.peer_forward, other.peer, last=True),
@@ -249,25 +185,23 @@ def memory(pair: Pair) -> dict[str, int]:
 
 
 def report(repeats: int) -> str:
-    lines, used, notes = [], [], []
     precisions = {torch.float32: "fp32", choose_precision("auto", torch.device("cpu")): "bf16"}
+    remark = ""
     if len(precisions) == 1:
         precisions = {torch.float32: "fp32"}
-        notes.append("- bf16 is not faster than fp32 on this processor")
-    for build in (imagenet_vgg, natural):
-        pair = build()
-        equal = f"- {pair.name}: {pair.parameters() / 1e6:.1f} million parameters in both"
-        notes.append(f"{equal}, outputs of the same weights differ by {pair.difference():.0e} at most")
-        for precision, label in precisions.items():
-            steps = training(build, repeats, precision)
-            drawing = sampling(pair, repeats, precision)
-            timed = {f"training step, batch {BATCH}": steps, f"{SAMPLES} samples of a photo": drawing}
-            for what, found in timed.items():
-                for way, seconds in found.items():
-                    took = [f"{statistics.median(seconds):.3f}", f"{ratio(found, PEER, way):.2f}"]
-                    lines.append([f"{pair.name}, {label}: {what}", way, *took])
-        most = memory(pair)
-        used += [[pair.name, way, f"{m / 2**20:.0f}", f"{m / most[PEER]:.2f}"] for way, m in most.items()]
+        remark = "\n- bf16 is not faster than fp32 on this processor"
+    pair, lines = imagenet_vgg(), []
+    for precision, label in precisions.items():
+        steps, drawing = training(repeats, precision), sampling(pair, repeats, precision)
+        timed = {f"training step, batch {BATCH}": steps, f"{SAMPLES} samples of a photo": drawing}
+        for what, found in timed.items():
+            for way, seconds in found.items():
+                took = [f"{statistics.median(seconds):.3f}", f"{ratio(found, PEER, way):.2f}"]
+                lines.append([f"{label}: {what}", way, *took])
+    most = memory(pair)
+    used = [[way, f"{m / 2**20:.0f}", f"{m / most[PEER]:.2f}"] for way, m in most.items()]
     speeds = table(["", "", "seconds", "speed, FrEIA = 1"], lines)
-    sizes = table(["training step", "", "activations, MiB", "FrEIA = 1"], used)
-    return "\n\n".join([speeds, sizes, "\n".join(notes)])
+    sizes = table(["training step", "activations, MiB", "FrEIA = 1"], used)
+    equal = f"- {pair.parameters() / 1e6:.1f} million parameters in both"
+    differ = f"outputs of the same weights differ by {pair.difference():.0e} at most"
+    return f"{speeds}\n\n{sizes}\n\n{equal}, {differ}{remark}"

@@ -15,11 +15,10 @@ import FrEIA.modules as fm
 import torch
 from torch import Tensor, nn
 
-from cinn_colorize.flow.coupling import AffineCoupling, ConvSubnet
+from cinn_colorize.flow.coupling import AffineCoupling
 from cinn_colorize.flow.downsampling import HaarDownsampling, Squeeze
 from cinn_colorize.flow.mixing import OrthogonalMixing, Permutation
 from cinn_colorize.flow.multiscale import BASE
-from cinn_colorize.flow.sequence import Sequence
 from cinn_colorize.models.imagenet_vgg import SIZE, ImagenetVgg
 
 
@@ -123,34 +122,4 @@ def imagenet_vgg(model: ImagenetVgg) -> Any:
         if r != BASE and graph.shape[0] > config.keep:
             split = graph.add(fm.Split, section_sizes=[config.keep, graph.shape[0] - config.keep])
             graph.outputs.append(split.out1)
-    return graph.finish()
-
-
-class Adding(nn.Module):
-    """A subnetwork of ``natural`` in FrEIA: it sees a half and both conditions, its own from ``start`` on."""
-
-    def __init__(self, ours: nn.Module, inputs: int, start: int, clamp: float) -> None:
-        super().__init__()
-        assert isinstance(ours, ConvSubnet)
-        layers = concatenating(ours, None, clamp)
-        self.first, self.others = layers[0], layers[1:]
-        self.seen = (slice(inputs), slice(inputs + start, inputs + start + ours.first.out_channels))
-
-    def forward(self, seen: Tensor) -> Tensor:
-        """Map (N, inputs + conditions, r, r) to s and t."""
-        half, condition = self.seen
-        result: Tensor = self.others(self.first(seen[:, half]) + seen[:, condition])
-        return result
-
-
-def natural(flow: Sequence, shape: tuple[int, int, int], width: int) -> Any:
-    """Build the couplings and mixings of one level; each block has a condition of 2 ``width``."""
-    graph = Graph(shape)
-    for ours in flow.maps:
-        if isinstance(ours, AffineCoupling):
-            both = enumerate((ours.subnet1, ours.subnet2))
-            subnets = [Adding(subnet, ours.sizes[1 - k], k * width, ours.clamp) for k, subnet in both]
-            add_coupling(graph, ours, 2 * width, subnets)
-        else:
-            add_map(graph, ours)
     return graph.finish()

@@ -40,7 +40,8 @@ def ratio(times: Times, peer: str, ours: str) -> float:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Format a table; columns of numbers are right-aligned."""
-    numeric = [all(_is_number(row[i]) for row in rows) for i in range(len(head))]
+    columns = zip(*rows, strict=True)
+    numeric = (all(not cell or cell.replace(".", "", 1).isdigit() for cell in column) for column in columns)
     rule = ["---:" if right else "---" for right in numeric]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
 
@@ -54,7 +55,3 @@ def replace_section(path: Path, name: str, text: str) -> None:
         if not end:
             raise ValueError(f"{path}: lacks <!-- /{name} -->")
         path.write_text(f"{before}{found}{text}\n{end}{after}")
-
-
-def _is_number(cell: str) -> bool:
-    return cell.replace(".", "", 1).isdigit() or cell == ""

@@ -45,7 +45,7 @@ ERRORS = ("best_of_8", "best_of_8_image", "best_of_1")
 PAIRED = (*ERRORS, "objects", "hue_8")  # differences photo by photo
 COLUMNS = (*ERRORS, "variance", "calibration", "objects", "hue_8", "kid_lite0", "top5_lite0")
 PAPER = ("best_of_8", "variance", "kid_lite0", "top5_lite0")  # as its Table 1, with KID for its FID
-TINTS = {  # rows of an evaluation
+TINTS = {
     "tint": "in random tints",
     "tint*": "in the best random tints",
     "saturations": "in eight saturations",

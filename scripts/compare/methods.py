@@ -229,12 +229,8 @@ class Pix2pix(Method):
         super().__init__()
         self.generator = Decoder(2, dropout=0.5)
         layers: list[nn.Module] = [nn.Conv2d(3, 64, 4, 2, 1), nn.LeakyReLU(0.2)]
-        for inputs, outputs, stride in ((64, 128, 2), (128, 128, 1)):
-            layers += [
-                nn.Conv2d(inputs, outputs, 4, stride, 1),
-                nn.InstanceNorm2d(outputs),
-                nn.LeakyReLU(0.2),
-            ]
+        for inputs, width, stride in ((64, 128, 2), (128, 128, 1)):
+            layers += [nn.Conv2d(inputs, width, 4, stride, 1), nn.InstanceNorm2d(width), nn.LeakyReLU(0.2)]
         self.discriminator = nn.Sequential(*layers, nn.Conv2d(128, 1, 4, 1, 1))
 
     def groups(self) -> list[tuple[list[nn.Parameter], float]]:
@@ -262,10 +258,8 @@ class Generator(nn.Module):
         super().__init__()
         self.noise = nn.Linear(NOISE, NOISY * 64 * 64)
         seen = [1, *(width + 1 for width in WIDTHS)]  # L, and the previous layer's output
-        self.layers = nn.ModuleList(
-            conv(inputs + (k < NOISY), outputs)
-            for k, (inputs, outputs) in enumerate(zip(seen, WIDTHS, strict=False))
-        )
+        layers = enumerate(zip(seen, WIDTHS, strict=False))
+        self.layers = nn.ModuleList(conv(inputs + (k < NOISY), width) for k, (inputs, width) in layers)
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in WIDTHS)
         self.out = conv(seen[-1], 2)
 

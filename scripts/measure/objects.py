@@ -11,10 +11,9 @@ def perfect(dimensions: int) -> float:
     """Return ``objects`` of samples of the distribution that the truth is drawn from."""
     drawn = np.random.default_rng(0).standard_normal((PHOTOS, 1 + SAMPLES, dimensions))
     truth, samples = drawn[:, :1], drawn[:, 1:]
-    best, mean = (
-        np.linalg.norm(of - truth, axis=2).min(1) for of in (samples, samples.mean(1, keepdims=True))
-    )
-    return float(best.mean() / mean.mean())
+    both = samples, samples.mean(1, keepdims=True)
+    best, mean = (np.linalg.norm(drawn - truth, axis=2).min(1).mean() for drawn in both)
+    return float(best / mean)
 
 
 if __name__ == "__main__":

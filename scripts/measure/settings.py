@@ -108,14 +108,13 @@ def main() -> None:
             cells.append(f"{means[name].mean:.3f}{change}" if name in means else "-")
         distance = kid.estimate(features[row])
         cells.append(f"{1000 * distance.mean:.1f} ± {1000 * distance.se:.1f}")
-        if row not in settings:
-            print(f"| {row} | {' | '.join(cells)} | - | - |")
-            continue
-        nearer = 1000 * (kid.estimate(features[first]).mean - distance.mean)
-        gains = sum((means[name].mean - reference[name].mean) / step for name, step in STEPS.items())
-        chroma = [abs(np.log(each["chroma"].mean)) / 0.1 for each in (reference, means)]
-        score = gains + chroma[0] - chroma[1] + nearer
-        print(f"| {row} | {' | '.join(cells)} | {exploded[row]} | {score:+.1f} |")
+        scored = ["-", "-"]
+        if row in settings:
+            nearer = 1000 * (kid.estimate(features[first]).mean - distance.mean)
+            gains = sum((means[name].mean - reference[name].mean) / step for name, step in STEPS.items())
+            chroma = [abs(np.log(each["chroma"].mean)) / 0.1 for each in (reference, means)]
+            scored = [f"{exploded[row]}", f"{gains + chroma[0] - chroma[1] + nearer:+.1f}"]
+        print(f"| {' | '.join([row, *cells, *scored])} |")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 from cinn_colorize import Colorizer
 from cinn_colorize.colorizer import Sample
 from cinn_colorize.data.sources import SUFFIXES, Reader, Source, evenly_spaced, find_photos
-from cinn_colorize.errors import CinnError, DataError
+from cinn_colorize.errors import DataError, ending_in_a_line
 from cinn_colorize.evaluation.evaluator import with_noise
 from cinn_colorize.files import tensorfile
 from cinn_colorize.imaging.photo import Photo, open_photo
@@ -176,10 +176,10 @@ def failures(request: Request) -> Image.Image:
         raise DataError(f"{request.data[0]}: no photos in colour")
     tiles = []
     for case in sorted(cases, key=lambda case: case.of_worst)[:FAILURES]:
-        label = f"seed {case.worst.seed}: log p {case.of_worst:+.2f}"
+        label = f"seed {case.worst.seed}: log-likelihood {case.of_worst:+.2f}"
         tiles += [original_tile(case.photo, TILE), *shown(colorizer, case.photo, [case.worst], [label])]
     for case in sorted(cases, key=lambda case: case.of_truth)[:FAILURES]:
-        tiles.append((case.photo.thumbnail(TILE), f"original: log p {case.of_truth:+.2f}"))
+        tiles.append((case.photo.thumbnail(TILE), f"original: log-likelihood {case.of_truth:+.2f}"))
         tiles += shown(colorizer, case.photo, [case.median], ["median sample"])
     return contact_sheet(tiles, len(tiles) // 2)
 
@@ -238,6 +238,7 @@ DATA = "photos: files, folders, zips; 7: MNIST's folder; 10: the run folder of s
 WEIGHTS = "weights files; 9 and 11 accept several models, 16 one with and one without conditioning network"
 
 
+@ending_in_a_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("figures", type=int, nargs="+", choices=FIGURES, metavar="N", help=f"of {[*FIGURES]}")
@@ -254,12 +255,9 @@ def main() -> None:
         data = arguments.data or [ROOT / name for name in figure.data]
         request = Request(data, arguments.weights, arguments.number or figure.number, arguments.seed)
         path = arguments.output_dir / f"figure-{n}.jpg"
-        try:
-            image = figure.draw(request)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_sheet(image, path, quality=QUALITY)
-        except CinnError as error:
-            sys.exit(f"figures.py {n}: {error}")
+        image = figure.draw(request)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_sheet(image, path, quality=QUALITY)
         print(path)
 
 

@@ -1,8 +1,11 @@
-"""Give trained weights more to learn with, to begin ``train`` with.
+"""Make weights to begin ``train --start`` with: trained ones with more to learn with, or with other details.
 
     python scripts/training/grow.py weights/natural.safetensors OUTPUT --attention 16:3 --blocks 4
+    python scripts/training/grow.py COARSE.safetensors OUTPUT --details weights/natural.safetensors
 
-New transformer blocks are the identity at first.
+New transformer blocks are the identity at first. Details are levels 32 and 16, and the parts of the pyramid
+that only they read: above an autoregressive level that they were not trained with, they are still far nearer
+to their end than new ones.
 """
 
 import argparse
@@ -14,6 +17,7 @@ import torch
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.models import load_model, save_model
 from cinn_colorize.models.natural import Natural
+from cinn_colorize.training.natural import details_of
 
 
 @ending_in_a_line
@@ -23,20 +27,26 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--attention", nargs="*", default=[], metavar="R:N", help="N blocks at R px")
     parser.add_argument("--blocks", type=int, help="transformer blocks of each pass")
+    parser.add_argument("--details", type=Path, help="weights whose details are taken")
     arguments = parser.parse_args()
 
     model = load_model(source=arguments.weights).model
     assert isinstance(model, Natural)
-    config = model.config
+    config, state = model.config, model.state_dict()
+    made = {"made from": arguments.weights.name}
+    if arguments.details:
+        learnt = {id(parameter) for module in details_of(model) for parameter in module.parameters()}
+        taken = load_model(source=arguments.details).model.state_dict()
+        state |= {n: taken[n] for n, parameter in model.named_parameters() if id(parameter) in learnt}
+        made["details"] = arguments.details.name
     given = {int(r): int(n) for r, n in (text.split(":") for text in arguments.attention)}
-    attention = {**config.attention, **given}
     coarse = replace(config.coarse, blocks=arguments.blocks or config.coarse.blocks)
     torch.manual_seed(0)
-    grown = Natural(replace(config, attention=attention, coarse=coarse))
-    missing, left_over = grown.load_state_dict(model.state_dict(), strict=False)
+    grown = Natural(replace(config, attention={**config.attention, **given}, coarse=coarse))
+    missing, left_over = grown.load_state_dict(state, strict=False)
     if left_over:
         parser.error(f"{arguments.weights}: has more already, such as {left_over[0]}")
-    save_model(arguments.output, grown, {"grown from": arguments.weights.name})
+    save_model(arguments.output, grown, made)
     print(f"{len(missing)} tensors are new")
 
 

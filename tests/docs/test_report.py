@@ -10,6 +10,7 @@ import pytest
 import report
 from helpers import ENVIRONMENT, ROOT
 
+from cinn_colorize.errors import DataError
 from cinn_colorize.models import MODELS
 
 # Sections of older weights, and why they still are.
@@ -84,7 +85,7 @@ def test_a_page_without_its_section_is_named(tmp_path):
         (tmp_path / page).write_text((ROOT / page).read_text())
     assert report.stale(tmp_path) == report.stale()
     (tmp_path / "docs/onnx.md").write_text("no marks")
-    with pytest.raises(ValueError, match=r"docs/onnx\.md: has no .*onnx"):
+    with pytest.raises(DataError, match=r"docs/onnx\.md: has no .*onnx"):
         report.stale(tmp_path)
 
 

@@ -61,7 +61,6 @@ def test_all_programs_have_a_help():
 def test_photos_that_are_missing_are_named_in_one_line():
     commands = [
         ("compare/evaluate.py", "photos", "nowhere", "--reference", "nowhere"),
-        ("training/graft.py", "nowhere", "nowhere", "out.safetensors"),
         ("training/grow.py", "nowhere", "out.safetensors"),
         ("measure/first_picture.py", "nowhere"),
         ("measure/frames.py", "nowhere"),

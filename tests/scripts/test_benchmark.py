@@ -7,10 +7,9 @@ import torch
 from helpers import needs
 
 from cinn_colorize.models.imagenet_vgg import ImagenetVggConfig
-from cinn_colorize.models.natural_config import LevelConfig
 
 needs("FrEIA")
-from flows import drawn, imagenet_vgg, natural  # noqa: E402
+from flows import SHAPE, drawn, imagenet_vgg  # noqa: E402
 
 
 def narrow_authors():
@@ -20,18 +19,11 @@ def narrow_authors():
     return replace(config, stages=stages, network=(16, 32, 64, 64))
 
 
-PAIRS = {
-    "paper": lambda: imagenet_vgg(ImagenetVggConfig.narrow()),
-    "authors": lambda: imagenet_vgg(narrow_authors()),
-    "natural": lambda: natural({2: LevelConfig(2, 8, 8), 0: LevelConfig(2, 8, 8)}),
-}
-
-
-@pytest.mark.parametrize("name", PAIRS)
-def test_stacks_in_freia_are_ours(name):
-    pair = PAIRS[name]()
+@pytest.mark.parametrize("config", [ImagenetVggConfig.narrow(), narrow_authors()], ids=["paper", "authors"])
+def test_the_stack_in_freia_is_ours(config):
+    pair = imagenet_vgg(config)
     assert pair.parameters() > 0
-    x, given = drawn(pair.inputs, 2), drawn(pair.conditions, 1)
+    x, given = torch.randn(2, *SHAPE), drawn(pair.conditions, 1)
     both = [condition.expand(2, *condition.shape[1:]) for condition in given]
     with torch.no_grad():
         z, log_det = pair.forward(x, both)
@@ -40,5 +32,4 @@ def test_stacks_in_freia_are_ours(name):
         for ours, peer in zip(z, peer_z, strict=True):
             assert torch.allclose(ours.flatten(), peer.flatten(), atol=1e-4)
         for samples in (pair.inverse(z, given, 2), pair.inverse(z, given, 1), pair.peer_inverse(z, given)):
-            for found, expected in zip(samples, x, strict=True):
-                assert torch.allclose(found, expected, atol=1e-3)
+            assert torch.allclose(samples, x, atol=1e-3)

@@ -110,11 +110,11 @@ def test_failures_are_the_least_likely(scripts, weights):
         noise = 0.75 * np.random.default_rng(0).standard_normal((2, 64, 64), np.float32)
         found = {s.seed: conditioned.log_prob(s.ab + noise) / 8192 for s in conditioned.sample(4, 1.0)}
         seeds = sorted(found, key=found.get)
-        expected.append(f"seed {seeds[0]}: log p {found[seeds[0]] - found[seeds[2]]:+.2f}")
+        expected.append(f"seed {seeds[0]}: log-likelihood {found[seeds[0]] - found[seeds[2]]:+.2f}")
     assert labels[0:4:2] == ["original"] * 2
     assert sorted(labels[1:4:2]) == sorted(expected)
     assert labels[5::2] == ["median sample"] * 2
-    assert all(label.startswith("original: log p ") for label in labels[4::2])
+    assert all(label.startswith("original: log-likelihood ") for label in labels[4::2])
 
 
 def test_digits(scripts, shared, tmp_path):
@@ -151,7 +151,7 @@ def test_errors_are_one_line(scripts, arguments, line):
     with pytest.raises(SystemExit) as end:
         scripts("figures", *arguments)
     assert line in end.value.code
-    assert end.value.code.startswith(f"figures.py {arguments[0]}: ")
+    assert end.value.code.startswith("figures: ")
     assert "\n" not in end.value.code
     assert not Path("colorized").exists()
 

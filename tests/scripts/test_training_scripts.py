@@ -2,7 +2,6 @@
 
 import sys
 
-import graft
 import grow
 import pytest
 import torch
@@ -25,7 +24,8 @@ def run(monkeypatch):
 def test_details_are_taken_and_the_rest_is_kept(run, tmp_path):
     for seed, name in enumerate(["coarse", "other"]):
         save_model(tmp_path / f"{name}.safetensors", stir(Natural(NARROW_NATURAL), seed=seed), {})
-    run(graft, *(tmp_path / f"{name}.safetensors" for name in ("coarse", "other", "made")))
+    files = [tmp_path / f"{name}.safetensors" for name in ("coarse", "made", "other")]
+    run(grow, *files[:2], "--details", files[2])
     coarse, other, made = (
         load_model(source=tmp_path / f"{name}.safetensors").model.state_dict()
         for name in ("coarse", "other", "made")
