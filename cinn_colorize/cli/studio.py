@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import threading
+import time
 import webbrowser
 from dataclasses import dataclass
 from functools import partial
@@ -27,15 +28,15 @@ from cinn_colorize.errors import CinnError, PhotoError
 from cinn_colorize.files.formats import is_film
 from cinn_colorize.files.processes import end_with_parent
 from cinn_colorize.imaging.options import FilmEncoding, option
-from cinn_colorize.request import FilmRequest, words
+from cinn_colorize.request import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
 
     from cinn_colorize.studio.guard import Guard
-    from cinn_colorize.studio.library import Shelf
-    from cinn_colorize.studio.page_request import Rendition
+    from cinn_colorize.studio.library import Item, Shelf
+    from cinn_colorize.studio.page_request import Row
     from cinn_colorize.studio.studio import Studio
 
 _ANY = ("0.0.0.0", "::")  # addresses of all networks
@@ -128,37 +129,33 @@ def _load(options: StudioOptions, guidance: float, library: Shelf) -> Studio:
     return Studio(library, options.reading.limit, words(options.network, without=["guidance"]), **network)
 
 
-def _render(options: StudioOptions, pipe: Connection, wanted: Rendition) -> None:
+def _render(options: StudioOptions, pipe: Connection, share: Any, film: Item, shots: list[Row]) -> None:
     """Colorize a film as ``cinn-colorize film`` does, and tell how far it is."""
     end_with_parent()
     from cinn_colorize.batch.films import FilmPlan, Films
     from cinn_colorize.batch.plan import Existing, Failure, Result
+    from cinn_colorize.studio.shots import plan
 
-    request = FilmRequest(seed=wanted.seed, shots=wanted.shots)
-    method, folder = request.method(options.network.info), wanted.film.parent
-    plan = FilmPlan(
-        request=request,
-        method=method,
-        folder=folder,
-        pattern=wanted.pattern,
-        existing=Existing.REFUSE,
-        encoding=FilmEncoding(),
+    _, request, pattern = plan(film, shots, [])
+    method, folder = request.method(options.network.info), film.path.parent
+    refuse, encoding = Existing.REFUSE, FilmEncoding()
+    made = FilmPlan(
+        request=request, method=method, folder=folder, pattern=pattern, existing=refuse, encoding=encoding
     )
-    films, is_over = Films([wanted.film], plan, options.network.spec(), None), threading.Event()
+    films = Films([film.path], made, options.network.spec(), None)
 
     def watch() -> None:
-        while not is_over.wait(_OFTEN):
-            pipe.send({"share": films.done / max(1, films.frames)})
+        while True:
+            time.sleep(_OFTEN)
+            share.value = films.done / max(1, films.frames)
 
-    watching = threading.Thread(target=watch)
-    watching.start()
-    last = [event for event in films.run() if isinstance(event, Failure | Result)][-1]
-    is_over.set()
-    watching.join()
-    if isinstance(last, Result):
-        print_path(last.output)
-    pipe.send({"error": last.message} if isinstance(last, Failure) else {"saved": last.output})
-    pipe.send(None)
+    threading.Thread(target=watch, daemon=True).start()
+    for event in films.run():
+        if isinstance(event, Failure):
+            pipe.send({"error": event.message, "over": True})
+        elif isinstance(event, Result):
+            print_path(event.output)
+            pipe.send({"path": event.output, "over": True})
 
 
 def _doors(options: StudioOptions, listening: socket.socket) -> tuple[str, Callable[[Any], Guard]]:

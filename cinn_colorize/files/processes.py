@@ -17,14 +17,12 @@ CONTEXT = get_context("spawn")  # a forked process could wait for a thread that 
 
 
 class Child:
-    """A process that works with its end of a pipe and further arguments; ``pipe`` is the other end.
+    """A process that works with its end of a pipe and further arguments; ``pipe`` is the other end."""
 
-    One that is no daemon may start processes; it must be killed.
-    """
-
-    def __init__(self, work: Callable[..., object], *arguments: object, is_daemon: bool = True) -> None:
+    def __init__(self, work: Callable[..., object], *arguments: object, daemon: bool = True) -> None:
         self.pipe, theirs = CONTEXT.Pipe()
-        self.process = CONTEXT.Process(target=work, args=(theirs, *arguments), daemon=is_daemon)
+        # One that is no daemon may start processes, and must be killed.
+        self.process = CONTEXT.Process(target=work, args=(theirs, *arguments), daemon=daemon)
         with blocked_in_children(signal.SIGINT):
             self.process.start()
         theirs.close()  # so that the pipe ends with the process

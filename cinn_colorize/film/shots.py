@@ -8,7 +8,7 @@ with what they came from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -180,7 +180,7 @@ def read_shots(path: Path, levels: Sequence[int]) -> list[Shot]:
             if len(row) > len(names):
                 raise ValueError(f"has {len(row)} columns, the first line {len(names)}")
             values = {name: value.strip() for name, value in zip(names, row, strict=False)}
-            shots.append(_shot(values, end, levels))
+            shots.append(shot_of(values, levels, end))
             end = shots[-1].end
         except ValueError as error:
             errors.append(f"{printable_name(path)}: line {number}: {error}")
@@ -189,11 +189,12 @@ def read_shots(path: Path, levels: Sequence[int]) -> list[Shot]:
     return shots
 
 
-def _shot(row: dict[str, str], after: int, levels: Sequence[int]) -> Shot:
+def shot_of(row: Mapping[str, str], levels: Sequence[int], after: int | None = None) -> Shot:
+    """Read a line of a table of shots, by its columns, which follows frame ``after``; else a ValueError."""
     start, end = (_frame(name, row.get(name, "")) for name in ("start", "end"))
     if start >= end:
         raise ValueError(f"the shot ends with frame {end}, before it starts with {start}")
-    if start != after:
+    if after not in (None, start):
         raise ValueError(f"the shot starts with frame {start}, but the one before it ends with {after}")
     seed, temperature = row.get("seed"), row.get("temperature") or None
     parse_temperature(temperature, levels, 1.0)

@@ -1,150 +1,109 @@
-"""Films in the studio: what pages ask for, and long work on them, beside all other requests."""
+"""Long work on films, in processes of its own beside all other requests."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import Future
-from functools import partial
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from starlette.responses import Response, StreamingResponse
-
-from cinn_colorize.errors import CinnError, FilmError
-from cinn_colorize.files.processes import Child, end_with_parent
+from cinn_colorize.errors import FilmError
+from cinn_colorize.files.processes import CONTEXT, Child, end_with_parent
 from cinn_colorize.studio.jobs import Load
 from cinn_colorize.studio.library import Item, Library, Shelf
-from cinn_colorize.studio.page_request import FilmWish, Rendition
+from cinn_colorize.studio.page_request import PageRequest, Row, rows_of
 
-Render = Callable[[Connection, Rendition], None]
+Render = Callable[[Connection, Any, Item, list[Row]], None]  # given where to tell which share is done
 
-_OFTEN = 0.1  # seconds between two looks at what a task tells
-_ENDED = "the process that worked on this has ended; if memory ran out, close other programs"
+RENDER = "render"
+_ENDED = "the process that worked on this film has ended; if memory ran out, close other programs"
 
 
-class Task:
-    """Work in a process of its own, and what it has told."""
+class _Task(Child):
+    """Work in a process, which sends what it finds, or an ``error``, and at the end ``over``."""
 
     def __init__(self, work: Callable[..., object], *arguments: object) -> None:
-        self.told: list[dict[str, Any]] = []
-        self.is_over = False
-        self._child = Child(work, *arguments, is_daemon=False)
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._found: dict[str, Any] = {}
+        self._share = CONTEXT.Value("d", 0.0)
+        super().__init__(work, self._share, *arguments, daemon=False)
 
-    def end(self) -> None:
-        self._child.kill()
-
-    def _listen(self) -> None:
-        with contextlib.suppress(EOFError, OSError):
-            while message := self._child.pipe.recv():
-                self.told.append(message)
-            self.is_over = True
-        if not self.is_over:
-            self.told.append({"error": _ENDED})
-        self.is_over = True
-
-    async def lines(self, first: int = 0) -> AsyncIterator[dict[str, Any]]:
-        """Yield what it tells, from message ``first`` on, until it is over."""
-        while True:
-            is_over = self.is_over
-            for message in self.told[first:]:
-                yield message
-                first += 1
-            if is_over:
-                return
-            await asyncio.sleep(_OFTEN)
+    def found(self) -> dict[str, Any]:
+        """Return what is known by now."""
+        try:
+            while "over" not in self._found and self.pipe.poll():
+                self._found |= self.pipe.recv()
+        except (EOFError, OSError):
+            self._found = {"error": _ENDED, "over": True}
+        return {"share": self._share.value, **self._found}
 
 
 class Films:
-    """Answers requests that take longer than others wait, each by a process of its own.
+    """The work on the films of a library; in a process, ``load`` makes a studio and ``render`` a film."""
 
-    Args:
-        library: has the films.
-        load: makes the studio in a process.
-        render: colorizes a film in a process, and tells how far it is through a pipe.
-        plan: lets the studio find out what is to be rendered.
-    """
+    def __init__(self, library: Library, load: Load, render: Render) -> None:
+        self._library, self._load, self._render = library, load, render
+        self._tasks: dict[tuple[str, str], _Task] = {}  # the one asked for last at the end
 
-    def __init__(
-        self, library: Library, load: Load, render: Render, plan: Callable[[FilmWish], Future[Any]]
-    ) -> None:
-        self._library, self._load, self._render, self._plan = library, load, render, plan
-        self._rendered: dict[str, Task] = {}  # by the ids of films; they go on without a page
+    def follow(self, method: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is known by now of what a page asks for; the work on it begins unless it goes on.
 
-    def answers(self) -> dict[str, Callable[[dict[str, Any]], Awaitable[Response]]]:
-        """Return what answers requests, by their paths."""
-        drawn = {f"/film/{method}": partial(self._draw, method) for method in ("sheet", "preview")}
-        return {**drawn, "/film/render": self._begin, "/film/stop": self._stop}
-
-    async def _draw(self, method: str, asked: dict[str, Any]) -> Response:
-        """Answer with what the studio finds about a film, as long as someone waits for it."""
-        wish = FilmWish.parse(asked)
-        items = {item.id: item for item in wish.items(self._library)}
-
-        async def told() -> AsyncIterator[dict[str, Any]]:
-            task = Task(_draw, self._load, self._library.folder, items, method, wish)
-            try:
-                async for message in task.lines():
-                    yield message
-            finally:
-                task.end()
-
-        return self._response(told())
-
-    async def _begin(self, asked: dict[str, Any]) -> Response:
-        """Answer with how far the rendering of a film is, which begins unless it goes on already."""
-        wish = FilmWish.parse(asked)
-        (item,) = wish.items(self._library)
-        _, rendition = await asyncio.wrap_future(self._plan(wish))
-        task = self._rendered.get(item.id)
-        if not task or task.is_over:
-            if not all(other.is_over for other in self._rendered.values()):
+        Films are rendered whether a page asks or not, one at a time. Other work ends if two more such
+        requests follow before it is done.
+        """
+        (item,) = PageRequest.parse(asked).items(self._library)
+        key = method, item.id if method == RENDER else str(asked)
+        if not (task := self._tasks.pop(key, None)):
+            going = [key for key, task in self._tasks.items() if "over" not in task.found()]
+            others = [other for other in going if other[0] == method]
+            if others and method == RENDER:
                 raise FilmError("another film is being rendered; wait until it is done, or stop it")
-            task = self._rendered[item.id] = Task(self._render, rendition)
-        return self._response(task.lines(max(0, len(task.told) - 1)), item)
+            if len(others) > 1:
+                self._tasks.pop(others[0]).kill()
+            work = [self._render] if method == RENDER else [_find, self._load, self._library.folder, method]
+            task = _Task(*work, item, rows_of(asked))
+        found = task.found()
+        if "over" not in found:
+            self._tasks[key] = task
+        if "error" in found:
+            raise FilmError(found["error"])
+        return self._shown(found, item)
 
-    async def _stop(self, asked: dict[str, Any]) -> Response:
+    def stop(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Stop the rendering of a film; what is done of it is kept."""
-        if task := self._rendered.pop(str(asked["photo"]), None):
-            task.end()
-        return Response()
+        if task := self._tasks.pop((RENDER, str(asked["photo"])), None):
+            task.kill()
+        return {}
 
     def end(self) -> None:
-        for task in self._rendered.values():
-            task.end()
+        for task in self._tasks.values():
+            task.kill()
 
-    def _response(self, told: AsyncIterator[dict[str, Any]], film: Item | None = None) -> Response:
-        async def lines() -> AsyncIterator[str]:
-            async for message in told:
-                yield json.dumps(self._shown(message, film)) + "\n"
-
-        return StreamingResponse(lines(), media_type="application/x-ndjson")
-
-    def _shown(self, message: dict[str, Any], film: Item | None) -> dict[str, Any]:
-        """Return a message as pages understand it; they know files made for them by their ids."""
-        if item := message.get("item"):
-            return {"id": self._library.add(item).id}
-        if film and not film.given and (path := message.get("saved")):
-            name = path.name.replace(film.path.stem, Path(film.name).stem)
-            item = self._library.add(Item(path.stem, path, name, made=True))
-            return {"id": item.id, "name": name}
-        return {key: str(value) if isinstance(value, Path) else value for key, value in message.items()}
+    def _shown(self, found: dict[str, Any], film: Item) -> dict[str, Any]:
+        """Return what has been found as pages understand it; files made for them have ids."""
+        if path := found.pop("path", None):
+            if film.given:
+                return found | {"saved": str(path)}
+            found["item"] = Item(
+                path.stem, path, path.name.replace(film.path.stem, Path(film.name).stem), made=True
+            )
+        if item := found.pop("item", None):
+            self._library.add(item)
+            found |= {"id": item.id, "name": item.name}
+        return found
 
 
-def _draw(
-    pipe: Connection, load: Load, folder: Path, items: dict[str, Item], method: str, wish: FilmWish
+def _find(
+    pipe: Connection, share: Any, load: Load, folder: Path, method: str, film: Item, rows: list[Row]
 ) -> None:
-    """Let the studio look at a film, and tell what it finds."""
+    """Let the studio look at a film, and send what it finds."""
     end_with_parent()
+    import cv2
+
+    cv2.setNumThreads(1)  # as where films are rendered: the motion that it finds depends on their number
     shelf = Shelf(folder)
-    shelf.items = items
+    shelf.items = {film.id: film}
+
     try:
-        getattr(load(shelf).shots, method)(pipe.send, wish)
-    except (CinnError, OSError, ValueError) as error:
-        pipe.send({"error": str(error)})
-    pipe.send(None)
+        getattr(load(shelf).shots, method)(pipe.send, share, film.id, rows)
+    except Exception as error:
+        pipe.send({"error": str(error), "over": True})

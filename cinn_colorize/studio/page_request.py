@@ -11,10 +11,10 @@ from dataclasses import dataclass, fields
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from cinn_colorize.files.formats import own_suffix, written_suffix
-from cinn_colorize.imaging.options import Rendering, check_seeds, parse_number, parse_seed, whole_number
+from cinn_colorize.imaging.options import Rendering, check_seeds, parse_number, parse_seed
 from cinn_colorize.methods.hints import Hint, parse_hints
 from cinn_colorize.models.registry import MAX_GUIDANCE, ModelInfo
 from cinn_colorize.request import MixRequest, Request, SampleRequest, TransferRequest, words
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
 SIZES = {"small": 480, "large": 1600, "full": 0}  # longer side of pictures on the page; 0 for the photo's
+Row = Mapping[str, str]  # a line of a table of shots, by its columns
 TYPICAL = "typical"  # instead of a seed: that of the picture which the command line gives
 _PARSERS: dict[str, Callable[[str], object]] = {
     "seed": lambda text: None if text == TYPICAL else parse_seed(text),
@@ -116,48 +117,12 @@ class PageRequest:
         return shell_command(request.command, *arguments, *options, *network)
 
 
-class ChosenShot(NamedTuple):
-    """A shot of a film, and what is chosen for it."""
-
-    start: int  # number of its first frame
-    end: int  # number of the first frame after it
-    seed: int
-    gray: int  # 1 if it stays gray
-
-
-class Rendition(NamedTuple):
-    """What ``cinn-colorize film`` makes of a film for a page."""
-
-    film: Path
-    seed: int
-    shots: Path | None  # the table, if shots have seeds of their own
-    pattern: str  # file name of the result
-
-
-@dataclass(frozen=True)
-class FilmWish:
-    """A film, some of its shots, and the seeds of samples."""
-
-    photo: str  # the id of the film
-    shots: tuple[ChosenShot, ...] = ()
-    seed: int = 0
-    number: int = 1
-
-    @classmethod
-    def parse(cls, asked: Mapping[str, Any]) -> Self:
-        """Read what a page says; what is out of range is a ValueError."""
-        numbers = [[int(value) for value in shot] for shot in asked.get("shots", [])]
-        shots = [ChosenShot(*values) for values in numbers if len(values) == 4]
-        if len(shots) < len(numbers) or not all(0 <= shot.start < shot.end for shot in shots):
-            raise ValueError("a shot has a first frame, a later one, a seed and whether it stays gray")
-        seed, number = parse_seed(str(asked.get("seed", 0))), min(8, int(asked.get("number", 1)))
-        for each in (seed, *(shot.seed for shot in shots)):
-            check_seeds(whole_number(each, "seed", 0), 8)
-        return cls(str(asked["photo"]), tuple(shots), seed, number)
-
-    def items(self, library: Shelf) -> list[Item]:
-        """Return the film; one that is no longer there is a ForgottenError."""
-        return [library[self.photo]]
+def rows_of(asked: Mapping[str, Any]) -> list[Row]:
+    """Return the shots of a film that a page names."""
+    shots = asked.get("shots", [])
+    if not (isinstance(shots, list) and all(isinstance(shot, dict) for shot in shots)):
+        raise ValueError("shots must be a list of objects")
+    return [{name: str(value) for name, value in shot.items()} for shot in shots]
 
 
 def shell_command(*words: str) -> str:

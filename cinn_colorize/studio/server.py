@@ -9,7 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import replace
-from operator import itemgetter
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
@@ -26,14 +26,15 @@ from starlette.types import Receive, Scope, Send
 from cinn_colorize.errors import CinnError, PhotoError, WorkerError, printable
 from cinn_colorize.files.limits import ADVICE, TooLargeError
 from cinn_colorize.imaging.options import whole_number
-from cinn_colorize.studio.film import Films, Render
+from cinn_colorize.studio.film import RENDER, Films, Render
 from cinn_colorize.studio.guard import BACKLOG, TOKEN, Connection, Guard, LongRequestError
 from cinn_colorize.studio.jobs import Job, Jobs, Load
 from cinn_colorize.studio.library import ForgottenError, Item, Library
 from cinn_colorize.studio.openapi import OPENAPI, OPTIONS
-from cinn_colorize.studio.page_request import SIZES, FilmWish, PageRequest
+from cinn_colorize.studio.page_request import SIZES, PageRequest, rows_of
 
 T = TypeVar("T")
+Answer = Callable[[dict[str, Any]], Any]  # to what a page asks
 
 _PAGE = Path(__file__).parent / "page"
 _MOST = 64  # samples of a request
@@ -41,13 +42,9 @@ _PATIENCE = 2  # seconds that requests may take to end when the server does
 
 
 class Server:
-    """Answers pages and programs.
+    """Answers pages and programs; another process must find ``load``, which makes the studio there.
 
-    Args:
-        library: has the files that pages may use.
-        load: makes the studio in another process.
-        saved: is told of files that are written beside those of the command line.
-        render: colorizes films in another process; None where films are not taken.
+    ``render`` colorizes films in a process; without it, none are taken.
     """
 
     def __init__(
@@ -55,11 +52,11 @@ class Server:
     ) -> None:
         self._library, self._saved = library, saved
         self._jobs = Jobs(load, library.folder)
-        self._films = render and Films(library, load, render, self._plan)
+        self._films = render and Films(library, load, render)
 
     def app(self) -> Starlette:
         """Return the application, which a :class:`Guard` must protect."""
-        jobs: dict[str, Callable[[dict[str, Any]], Future[Any]]] = {
+        jobs: dict[str, Answer] = {
             "/facts": lambda _: self._do(
                 "facts",
                 then=lambda facts: facts | {"given": self._library.given(), "films": bool(self._films)},
@@ -74,12 +71,12 @@ class Server:
             "/keep": lambda asked: self._do("keep", PageRequest.parse(asked), then=self._kept),
             "/save": self._save,
         }
-        films = self._films.answers() if self._films else {}
-        if films:
-            jobs["/film/moods"] = lambda asked: self._do("shots.moods", FilmWish.parse(asked))
-            jobs["/film/command"] = lambda asked: self._do(
-                "shots.plan", FilmWish.parse(asked), then=itemgetter(0)
-            )
+        if films := self._films:
+            jobs |= {
+                f"/film/{method}": partial(films.follow, method) for method in ("find", "preview", RENDER)
+            }
+            jobs |= {"/film/stop": films.stop, "/film/command": partial(self._film, "command")}
+            jobs["/film/moods"] = lambda asked: self._film("moods", asked, _whole(asked, "number", 1))
         routes = [
             Route("/", lambda _: FileResponse(_PAGE / "index.html")),
             Route("/healthz", self._health),
@@ -90,7 +87,6 @@ class Server:
             Route("/files/{id}", self._file),
             *(Route(path, self._answering(job), methods=["POST"]) for path, job in jobs.items()),
             Mount("/page", StaticFiles(directory=_PAGE)),
-            *(Route(path, self._asking(answer), methods=["POST"]) for path, answer in films.items()),
         ]
         kinds = (CinnError, ValueError, LookupError, OSError, ClientDisconnect)
         return Starlette(routes=routes, exception_handlers=dict.fromkeys(kinds, self._failed))
@@ -135,23 +131,15 @@ class Server:
 
         return self._jobs.do(job, then)
 
-    def _plan(self, wish: FilmWish) -> Future[Any]:
-        return self._do("shots.plan", wish)
+    def _film(self, method: str, asked: dict[str, Any], *more: int) -> Future[Any]:
+        return self._do(f"shots.{method}", PageRequest.parse(asked), rows_of(asked), *more)
 
-    def _answering(
-        self, job: Callable[[dict[str, Any]], Future[Any]]
-    ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def _answering(self, job: Answer) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         async def endpoint(request: Request) -> Response:
-            asked = await _asked(request)
-            return _Json(await _while_open(request, asyncio.wrap_future(job(asked))))
-
-        return endpoint
-
-    def _asking(
-        self, answer: Callable[[dict[str, Any]], Awaitable[Response]]
-    ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        async def endpoint(request: Request) -> Response:
-            return await answer(await _asked(request))
+            answer = job(await _asked(request))
+            if isinstance(answer, Future):
+                answer = await _while_open(request, asyncio.wrap_future(answer))
+            return _Json(answer)
 
         return endpoint
 

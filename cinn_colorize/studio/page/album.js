@@ -46,14 +46,9 @@ export async function picture(entry, work, more = {}) {
   return { ...values, mask: work.mask, seed: work.inside, outside: seedOf(work), ...more };
 }
 
-/** The shots of a film in the words of the server: start, end, seed, and whether it stays gray. */
-export const shotsOf = ({ shots }) => (shots ?? []).map(({ start, end, seed, gray }) => [start, end, seed, gray]);
-
-export const filmKey = (work) => JSON.stringify(shotsOf(work));
-
 /** What tells the chosen pictures of a photo apart, or what is chosen for a film. */
 export function pictureKey({ film, work }) {
-  if (film) return filmKey(work);
+  if (film) return JSON.stringify(work.shots);
   const { settings, strokes, isJoined, inside } = work, { photo: _, reference, ...values } = wish(null, work);
   const joined = isJoined && strokes.length ? { strokes, inside } : {};
   return JSON.stringify({ ...values, seed: seedOf(work), ...joined, ...(reference && { reference: settings.reference.name }) });

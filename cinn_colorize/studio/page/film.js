@@ -1,16 +1,16 @@
 // A film: the sheet of its shots, a mood for each, a preview of two seconds, and rendering, which goes on behind the page.
 
-import { album, filmKey, remember, saved, shotsOf } from "./album.js";
+import { album, pictureKey, remember, saved } from "./album.js";
 import { $, ask, attempt, calls, say, send } from "./server.js";
 import * as wall from "./wall.js";
 
 const EIGHT = 8;
-const GRAY = "gray"; // instead of a seed
+const PAUSE = 300; // ms between two questions how far the studio is
+const GRAY = "gray"; // instead of a seed, and in the table of shots
 
 let here = null; // the entry of the open film
 let at = 0; // number of the chosen shot
 let first = 0; // seed of the first of its eight moods
-let rate = 25; // frames a second
 let spread = null; // what was chosen for all shots before they got one mood
 let leave; // goes back to the wall
 
@@ -22,45 +22,62 @@ const moodOf = ({ gray, seed }) => (gray ? "gray" : isUndecided(here.work) ? "" 
 export async function open(entry) {
   here = entry;
   [at, first, spread] = [0, 0, null];
-  $("#facts").textContent = "";
   $("#moods").replaceChildren();
   $("#screen").hidden = true;
   sheet();
-  const drawing = draw();
-  if (chosen()) await choose(0);
-  else await ask("film/moods", { photo: entry }, "moods").then(({ moods }) => !chosen() && picture(moods[0].picture, entry.name), () => {});
-  await drawing;
+  if (!chosen()) {
+    ask("film/moods", { photo: entry }, "moods").then(({ moods }) => !chosen() && picture(moods[0].picture, entry.name), () => {});
+    await find();
+  } else choose(0).catch(() => {});
+  await draw(1);
 }
 
 /** Forget the open film; what is being rendered goes on. */
 export function close() {
-  for (const purpose of ["sheet", "moods", "preview"]) calls[purpose]?.abort();
+  for (const purpose of ["sheet", "moods"]) calls[purpose]?.abort();
   $("#screen video").removeAttribute("src");
   here = null;
 }
 
-/** Draw the sheet of the film. */
-async function draw() {
+/** Ask for what takes long, again and again until it is there, and tell what is known meanwhile; as long as it is wanted. */
+async function follow(path, values, isWanted, tell) {
+  for (;;) {
+    const found = await ask(path, values, `${path} ${values.photo.id}`);
+    if (!isWanted()) throw new DOMException("no longer wanted", "AbortError");
+    await tell(found);
+    if (found.over) return;
+    await new Promise((over) => setTimeout(over, PAUSE));
+  }
+}
+
+/** Find the shots of the film, and the mood that is typical of all. */
+async function find() {
   const entry = here, { work } = entry;
-  for await (const told of await ask("film/sheet", { photo: entry, shots: shotsOf(work) }, "sheet")) {
-    if (told.share !== undefined) $("#status").textContent = `looking for shots: ${Math.round(100 * told.share)} %`;
-    if (told.shots) {
-      rate = told.rate;
-      if (!work.shots) {
-        work.shots = told.shots.map(([start, end]) => ({ start, end, seed: 0, gray: 0 }));
-        sheet();
-        choose(0).catch(() => {});
-      }
-      $("#facts").textContent = `${work.shots.length} ${work.shots.length > 1 ? "shots" : "shot"} · ${time(told.seconds)}`;
+  await follow("film/find", { photo: entry }, () => entry === here, async ({ share, shots, seed }) => {
+    if (!shots) $("#status").textContent = `looking for shots: ${Math.round(100 * share)} %`;
+    else if (!work.shots) {
+      work.shots = shots.map(([start, end, from, to]) => ({ start, end, from, to, seed: 0, gray: "" }));
       $("#status").textContent = "";
+      sheet();
+      choose(0).catch(() => {});
+      await draw(0);
     }
-    if (told.seed !== undefined) {
-      if (work.seed === null) for (const shot of work.shots) shot.seed = told.seed;
-      work.typical = told.seed;
+    if (seed !== undefined) {
+      if (work.seed === null) for (const shot of work.shots) shot.seed = seed;
+      work.typical = seed;
       update();
+      remember(entry);
     }
-    if (told.shot !== undefined) show(told.shot, told.gray, told.moods?.[0]);
-    remember(entry);
+  });
+}
+
+/** Draw all shots on their tiles, in gray alone or in the mood that is chosen for each. */
+async function draw(number) {
+  const entry = here, { shots } = entry.work;
+  for (const [k, shot] of shots.entries()) {
+    const { seed } = shot, { gray, moods } = await ask("film/moods", { photo: entry, shots: [shot], seed, number }, "sheet");
+    if (entry !== here) return;
+    if (shots === entry.work.shots && seed === shot.seed) show(k, gray, moods[0]);
   }
 }
 
@@ -110,7 +127,6 @@ async function choose(k) {
   at = k;
   const { seed } = chosen();
   first = seed - (seed % EIGHT);
-  calls.preview?.abort();
   enlarge();
   update();
   await moods();
@@ -120,7 +136,7 @@ async function choose(k) {
 async function moods() {
   const entry = here, k = at, from = first;
   placeholders();
-  const { gray, moods } = await ask("film/moods", { photo: entry, shots: [shotsOf(entry.work)[k]], seed: from, number: EIGHT }, "moods");
+  const { gray, moods } = await ask("film/moods", { photo: entry, shots: [entry.work.shots[k]], seed: from, number: EIGHT }, "moods");
   const pictures = [...moods, { seed: GRAY, picture: gray }];
   [...$("#moods").children].forEach((button, i) => {
     const mood = pictures[i];
@@ -145,8 +161,7 @@ function placeholders() {
 /** Let the chosen shot have a mood. */
 function take({ seed, picture }, gray) {
   const shot = chosen();
-  calls.preview?.abort();
-  shot.gray = Number(seed === GRAY);
+  shot.gray = seed === GRAY ? GRAY : "";
   if (!shot.gray) shot.seed = seed;
   here.work.seed = shot.seed; // which says that something has been chosen
   spread = null;
@@ -163,27 +178,26 @@ async function everywhere() {
   spread = spread ? null : before;
   update();
   remember(here);
-  await draw();
+  await draw(1);
 }
 
 async function preview() {
-  const entry = here, shot = shotsOf(entry.work)[at], video = $("#screen video");
-  if (shot[3]) throw new Error("this shot stays gray; choose a mood to see two seconds of it");
+  const entry = here, shot = chosen(), { seed } = shot, video = $("#screen video");
+  if (shot.gray) throw new Error("this shot stays gray; choose a mood to see two seconds of it");
   $("#status").textContent = "drawing two seconds";
-  for await (const { share, id } of await ask("film/preview", { photo: entry, shots: [shot] }, "preview")) {
-    if (share) $("#status").textContent = `drawing two seconds: ${Math.round(100 * share)} %`;
-    if (!id) continue;
-    $("#status").textContent = "";
+  await follow("film/preview", { photo: entry, shots: [shot] }, () => entry === here && shot === chosen() && shot.seed === seed && !shot.gray, async ({ share, id }) => {
+    $("#status").textContent = id ? "" : `drawing two seconds: ${Math.round(100 * share)} %`;
+    if (!id) return;
     Object.assign(video, { src: `files/${id}`, hidden: false });
     await video.play().catch(() => {}); // where browsers forbid it, the person starts it
-  }
+  });
 }
 
 /** Show what is chosen. */
 function update() {
-  const { work } = here, isRendering = Boolean(work.isRendering);
+  const { work } = here, { shots } = work, isRendering = Boolean(work.isRendering);
   [...$("#shots").children].forEach((tile, k) => {
-    const shot = work.shots[k], [button, label] = tile.children, told = [time(shot.start / rate), moodOf(shot)].filter(Boolean);
+    const shot = work.shots[k], [button, label] = tile.children, told = [time(shot.from), moodOf(shot)].filter(Boolean);
     button.ariaPressed = k === at;
     button.tabIndex = k === at ? 0 : -1;
     button.ariaLabel = `Shot ${k + 1}, from ${told.join(", ")}`;
@@ -191,8 +205,9 @@ function update() {
   });
   [...$("#moods").children].forEach((button, i) => {
     const { gray, seed } = chosen();
-    button.ariaPressed = i === EIGHT ? gray === 1 : !gray && !isUndecided(work) && seed === first + i;
+    button.ariaPressed = i === EIGHT ? gray === GRAY : !gray && !isUndecided(work) && seed === first + i;
   });
+  $("#facts").textContent = shots ? `${shots.length} ${shots.length > 1 ? "shots" : "shot"} · ${time(shots.at(-1).to)}` : "";
   $("#moods-before").disabled = first === 0;
   for (const bar of document.querySelectorAll("#shot .bar")) bar.hidden = !work.shots;
   $("#all-shots").textContent = spread ? "Give back their moods" : "This mood in all shots";
@@ -222,22 +237,20 @@ function steer(event) {
 
 /** Render a film, or follow that it is being rendered, until it is there; a studio that starts again goes on. */
 async function render(entry) {
-  const key = filmKey(entry.work), note = (isRendering) => {
+  const key = pictureKey(entry), note = (isRendering) => {
     entry.work.isRendering = isRendering;
     remember(entry);
     if (entry === here) update();
   };
   note(true);
   try {
-    await wall.answered(entry, async () => {
-      for await (const told of await ask("film/render", { photo: entry, shots: shotsOf(entry.work) }, `render ${entry.id}`)) {
-        entry.share = told.share ?? 1;
-        if (entry === here) $("#rendered").value = entry.share;
-        if (told.id) Object.assign(document.createElement("a"), { href: `files/${told.id}`, download: told.name }).click();
-        if (told.saved) $("#status").textContent = `saved ${told.saved}`;
-        if (told.saved || told.id) saved(entry, key);
-      }
-    }, () => !entry.work.isRendering);
+    await wall.answered(entry, () => follow("film/render", { photo: entry, shots: entry.work.shots }, () => entry.work.isRendering, ({ share, id, name, saved: path, over }) => {
+      entry.share = share;
+      if (entry === here) $("#rendered").value = share;
+      if (id) Object.assign(document.createElement("a"), { href: `files/${id}`, download: name }).click();
+      if (path) $("#status").textContent = `saved ${path}`;
+      if (over) saved(entry, key);
+    }), () => !entry.work.isRendering);
   } catch (error) {
     if (error.name !== "AbortError" && entry.work.isRendering) say(error);
   }
@@ -248,14 +261,13 @@ async function render(entry) {
 async function halt() {
   const entry = here;
   entry.work.isRendering = false;
-  calls[`render ${entry.id}`]?.abort();
   await send("film/stop", { photo: entry });
   $("#status").textContent = "stopped; Render goes on from there";
   update();
 }
 
 async function copy() {
-  const command = await ask("film/command", { photo: here, shots: shotsOf(here.work) });
+  const command = await ask("film/command", { photo: here, shots: here.work.shots });
   $("#status").textContent = command;
   await navigator.clipboard?.writeText(command).catch(() => {});
 }

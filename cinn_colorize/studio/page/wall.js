@@ -1,6 +1,6 @@
 // The wall of all photos: each is gray first and then in colour, in the order of what is on screen, one at a time.
 
-import { album, isSaved, ofTab, picture, pictureKey, remember, rememberSent, saved, seedOf, shotsOf, wish } from "./album.js";
+import { album, isSaved, ofTab, picture, pictureKey, remember, rememberSent, saved, seedOf, wish } from "./album.js";
 import { $, ask, attempt, idle, renew, say, send } from "./server.js";
 
 const AHEAD = 4; // photos that are gray before the next one gets its colours; the studio keeps as many open
@@ -163,8 +163,8 @@ async function toColour(entry) {
 
 /** Show a film by a shot from its middle. */
 async function drawFilm(entry) {
-  const shots = shotsOf(entry.work), shot = shots[shots.length >> 1], key = pictureKey(entry);
-  const { gray, moods } = await ask("film/moods", { photo: entry, shots: shot ? [shot] : [], seed: shot?.[2] ?? 0 }, "wall");
+  const shots = entry.work.shots ?? [], at = shots.length >> 1, key = pictureKey(entry);
+  const { gray, moods } = await ask("film/moods", { photo: entry, shots: shots.slice(at, at + 1), seed: shots[at]?.seed ?? 0 }, "wall");
   await put(entry, gray);
   await put(entry, moods[0].picture, key);
 }
