@@ -29,7 +29,7 @@ export async function open(entry) {
     ask("film/moods", { photo: entry }, "moods").then(({ moods }) => !chosen() && picture(moods[0].picture, entry.name), () => {});
     await find();
   } else choose(0).catch(() => {});
-  await draw(1);
+  if (entry === here) await draw(1);
 }
 
 /** Forget the open film; what is being rendered goes on. */
@@ -75,7 +75,9 @@ async function find() {
 async function draw(number) {
   const entry = here, { shots } = entry.work;
   for (const [k, shot] of shots.entries()) {
-    const { seed } = shot, { gray, moods } = await ask("film/moods", { photo: entry, shots: [shot], seed, number }, "sheet");
+    const { seed } = shot, { shown } = $("#shots").children[k].dataset;
+    if (shown === (number ? String(seed) : "gray")) continue;
+    const { gray, moods } = await ask("film/moods", { photo: entry, shots: [shot], seed, number }, "sheet");
     if (entry !== here) return;
     if (shots === entry.work.shots && seed === shot.seed) show(k, gray, moods[0]);
   }
@@ -105,6 +107,7 @@ function show(k, gray, mood) {
     image.src = gray;
   }
   if (mood) tile.querySelector(".colour").src = mood.picture;
+  tile.dataset.shown = mood ? mood.seed : (tile.dataset.shown ?? "gray");
   tile.classList.toggle("in-colour", Boolean(tile.querySelector(".colour").src) && !shot.gray);
   if (k === at) enlarge();
 }
@@ -116,8 +119,9 @@ function enlarge() {
 }
 
 function picture(src, alt) {
-  $("#screen").hidden = !src;
-  Object.assign($("#screen img"), { alt, ...(src && { src }) });
+  $("#screen").classList.toggle("old", !src);
+  if (src) Object.assign($("#screen img"), { alt, src });
+  if (src) $("#screen").hidden = false;
   $("#screen video").hidden = true;
   $("#screen video").removeAttribute("src");
 }
@@ -137,7 +141,9 @@ async function moods() {
   const entry = here, k = at, from = first;
   placeholders();
   const { gray, moods } = await ask("film/moods", { photo: entry, shots: [entry.work.shots[k]], seed: from, number: EIGHT }, "moods");
+  if (entry !== here || k !== at) return;
   const pictures = [...moods, { seed: GRAY, picture: gray }];
+  show(k, gray, isUndecided(entry.work) ? null : moods.find(({ seed }) => seed === chosen().seed));
   [...$("#moods").children].forEach((button, i) => {
     const mood = pictures[i];
     button.firstChild.replaceWith(Object.assign(new Image(), { src: mood.picture, alt: "" }));
@@ -165,7 +171,7 @@ function take({ seed, picture }, gray) {
   if (!shot.gray) shot.seed = seed;
   here.work.seed = shot.seed; // which says that something has been chosen
   spread = null;
-  show(at, gray, shot.gray ? null : { picture });
+  show(at, gray, shot.gray ? null : { seed, picture });
   update();
   remember(here);
 }
@@ -215,7 +221,7 @@ function update() {
   $("#rendered").hidden = $("#halt").hidden = !isRendering;
   $("#render").hidden = isRendering;
   $("#rendered").value = here.share ?? 0;
-  $("#render").ariaDisabled = $("#film-command").ariaDisabled = !work.shots;
+  for (const button of ["#render", "#film-command", "#preview", "#all-shots"]) $(button).ariaDisabled = isUndecided(work);
   $("#film-command").hidden = !here.key;
 }
 
