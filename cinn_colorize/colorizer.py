@@ -132,7 +132,7 @@ class BaseColorizer:
             hint_reach: what hints recolour: ``thing``, those they lie on, or ``photo``, its mood too.
             upsampling: ``jbu``, ``exact`` or ``bicubic``; see :mod:`.imaging.upsampling`.
             saturation: factor on the chroma of the pictures, 0 to 2.
-            white_balance: share of the tint of each sample's light that is taken out, 0 to 1; not with hints.
+            white_balance: share of the tint of each sample's light that is removed, 0 to 1; not with hints.
             frame: what surrounds the picture of a scan and stays gray: ``auto``, ``none``, or left, top,
                 right and bottom of the picture in pixels. A :class:`Photo` that has a frame keeps it.
 

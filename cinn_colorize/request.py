@@ -85,7 +85,7 @@ def frame_option() -> Any:
 
 def pages_option() -> Any:
     """Declare the pages of a TIFF."""
-    help = "Pages of a TIFF; several give a TIFF of as many. Other files have a single page."
+    help = "Pages of a TIFF; several are written to one TIFF. Other files have a single page."
     return option(None, "all|N|A-B|A-", help, panel=DRAWING, show_default="1")
 
 
@@ -187,7 +187,7 @@ class SampleRequest(Request):
     hint_reach: HintReach = option(
         HintReach.thing,
         None,
-        "What hints recolour: the things that they lie on and nothing else, or the mood of the photo too.",
+        "What hints recolour: only the things that they lie on, or the mood of the whole photo too.",
     )
 
     @property
@@ -252,7 +252,7 @@ class FilmRequest(Request):
         "Seed of the first version; later versions count up from it.",
         "-s --seed",
         min=0,
-        show_default=f"0; with -n 1, that of 0 to {TYPICAL_OF - 1} which is the most typical of all shots",
+        show_default=f"0; with -n 1, of 0 to {TYPICAL_OF - 1}, the most typical over all shots",
     )
     rendering: FilmRendering = FilmRendering()
     frame: str = "auto"

@@ -237,6 +237,11 @@ def small_disk(folder, size):
     subprocess.run(["umount", folder], check=True)
 
 
+# Of tests with several cases, the cases that take long beside those that tell most.
+LONG = [pytest.mark.slow, pytest.mark.ci]
+CODES = [(number, 128 + number) for number in (signal.SIGINT, signal.SIGTERM)]  # signals, with exit codes
+CODES += [pytest.param(number, 128 + number, marks=LONG) for number in ENDING if number != signal.SIGTERM]
+
 # Tests run in a process a core; results must not depend on the number of threads anyway.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The package is found in a checkout too.

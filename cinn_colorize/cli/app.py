@@ -38,7 +38,7 @@ _KINDS = {"int": "whole number", "float": "number", "bool": "truth value"}
 _DEFAULT = "colorize"
 COMMANDS = {  # modules of this package, and the first line of their help, which the list shows without them
     "colorize": "Draw N colorizations of each photo.",
-    "film": "Colorize films, with colours that stay where things are.",
+    "film": "Colorize films, with colours that move with things.",
     "transfer": "Give photos the colours of another.",
     "temperature": "Show one sample at several temperatures.",
     "mix": "Join two samples of a photo by a mask.",

@@ -184,8 +184,8 @@ def colorize(
     """Draw N colorizations of each photo.
 
     Colorizations keep the photo's size, depth, metadata and luminance. Sample k has the seed SEED + k - 1,
-    and the same seed gives the same picture again. The paths of new results go to stdout. A result that is
-    there and was made in the same way is left alone; if it was made in another way, this is an error unless
+    and the same seed gives the same picture again. The paths of new results go to stdout. A result that
+    exists and was made in the same way is left alone; one that was made in another way causes an error unless
     --overwrite or --skip-existing is given.
 
     Examples:

@@ -196,7 +196,7 @@ class FolderOptions:
 class ExistingOptions(FolderOptions):
     """The same, where some of the results may exist."""
 
-    skip_existing: bool = option(False, None, "Leave alone, and name, results that were made in another way.")
+    skip_existing: bool = option(False, None, "Keep and list results that were made in another way.")
 
     def __post_init__(self) -> None:
         if self.overwrite and self.skip_existing:

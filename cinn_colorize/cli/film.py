@@ -56,10 +56,10 @@ def film(
     network: FilmModelOptions,
     general: common.GeneralOptions,
 ) -> None:
-    """Colorize films, with colours that stay where things are.
+    """Colorize films, with colours that move with things.
 
     Sizes, time stamps, sound, subtitles and metadata stay, and so does luminance. Version k has the seed
-    SEED + k - 1 in all shots. A call that was stopped, however it was, is continued by the same command.
+    SEED + k - 1 in all shots. If a call was stopped in whatever way, the same command continues it.
 
     Examples:
         cinn-colorize film old.mp4 -n 4 --from 1:20 --to 1:35

@@ -53,8 +53,8 @@ def recreate(
 ) -> None:
     """Make a picture again from the recipe inside it.
 
-    The same version, weights and kind of machine give the same file, byte for byte. If that of
-    onnxruntime differs, torch is tried. The exit code is 1 if the bytes differ.
+    The same version, weights and kind of machine give the same file, byte for byte. If the
+    file differs with onnxruntime, torch is tried. The exit code is 1 if the bytes differ.
 
     Examples:
         cinn-colorize recreate colorized/photo_005.jpg photo.jpg

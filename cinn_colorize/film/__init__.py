@@ -1,3 +1,3 @@
-"""Films: colours that stay where things are, shot by shot, with the container and sound of the film."""
+"""Films: colours that move with things, shot by shot, with the container and sound of the film."""
 
 from cinn_colorize.film.frames import colorize_film as colorize_film

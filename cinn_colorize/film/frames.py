@@ -49,7 +49,7 @@ def colorize_film(
         seed: seed of the colours, the same for all shots.
         temperature: see :meth:`BaseColorizer.colorize`.
         saturation: factor on the chroma, 0 to 2.
-        white_balance: share of the light's tint that is taken out, 0 to 1; found once a shot.
+        white_balance: share of the light's tint that is removed, 0 to 1; estimated once per shot.
 
     Yields:
         (H, W, 3) sRGB, uint8, one for each frame, with its L*.

@@ -176,7 +176,7 @@ class Rendering(RecipeOptions):
     white_balance: float = option(
         0.0,
         "SHARE",
-        "Share of the light's tint that is taken out of each sample, 0 to 1: 0.5 cools a warm flood by half.",
+        "Share of the light's tint that is removed from each sample, 0 to 1: 0.5 halves a warm cast.",
         min=0,
         max=1,
     )

@@ -180,10 +180,14 @@ class Photo:
         left, top, right and bottom of the picture inside, in pixels, see :func:`parse_frame`. A PhotoError if
         that would not lie inside the photo, or the file is damaged.
         """
-        box = parse_frame(frame)
+        box: Box | str | None = parse_frame(frame)
+        if box == "auto":
+            # Most photos have no frame, and need the network's copy next.
+            is_large = min(self.height, self.width) >= NETWORK_SIZE
+            sizes = [fitted(self.height, self.width, SIZE), *[(NETWORK_SIZE, NETWORK_SIZE)] * is_large]
+            box = find_picture(self.whole._reduced(*sizes)[0][0], (self.height, self.width))
         if not isinstance(box, Box):
-            found = self.whole._find_frame() if box == "auto" else None
-            return self._within(found) if found else self.whole
+            return self.whole
         if box.right > self.width or box.bottom > self.height:
             size = f"{self.width}x{self.height} pixels"
             raise PhotoError(f"{self.name}: the picture inside the frame, {box}, exceeds its {size}")
@@ -282,13 +286,6 @@ class Photo:
         photo = copy.copy(self.whole)
         photo.frame, photo._whole = frame, self.whole
         return photo
-
-    def _find_frame(self) -> Box | None:
-        """Return where the picture lies inside the frame of the whole photo; None if no frame is found."""
-        # Most photos have no frame, and need the network's copy next.
-        is_large = min(self.height, self.width) >= NETWORK_SIZE
-        sizes = [fitted(self.height, self.width, SIZE), *[(NETWORK_SIZE, NETWORK_SIZE)] * is_large]
-        return find_picture(self._reduced(*sizes)[0][0], (self.height, self.width))
 
 
 def _plain_share(L: Floats) -> float:

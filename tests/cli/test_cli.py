@@ -8,14 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import in_this_process, names, process, start, the_line, without_progress
+from helpers import CODES, in_this_process, names, process, start, the_line, without_progress
 from PIL import Image
 from typer.testing import CliRunner
 
 from cinn_colorize import __version__
 from cinn_colorize.cli.app import app
 from cinn_colorize.files.formats import format_of_name
-from cinn_colorize.files.signals import ENDING
 from cinn_colorize.imaging.photo import read_recipe
 from cinn_colorize.models.registry import MODELS
 
@@ -108,7 +107,7 @@ def test_a_seed_gives_the_same_bytes_in_any_call(folder, batch, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
-@pytest.mark.parametrize(("number", "code"), [(number, 128 + number) for number in (signal.SIGINT, *ENDING)])
+@pytest.mark.parametrize(("number", "code"), CODES)
 def test_an_interrupted_call_leaves_whole_files_only(folder, tmp_path, number, code):
     (tmp_path / "many").mkdir()
     for i in range(300):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ENVIRONMENT, command, heeding_signals, names, small_disk, wait_for
+from helpers import ENVIRONMENT, LONG, command, heeding_signals, names, small_disk, wait_for
 from PIL import Image
 
 resource = pytest.importorskip("resource", reason="no limits of that kind")
@@ -98,7 +98,12 @@ def test_a_stream_that_takes_no_more_is_said_in_a_line(noise, pipe):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
 @pytest.mark.parametrize(
-    ("arguments", "code"), [(["gray.jpg", "folder"], 0), (["text.jpg", "gray.jpg"], 1), (["--nonsense"], 2)]
+    ("arguments", "code"),
+    [
+        pytest.param(["gray.jpg", "folder"], 0, marks=LONG),
+        (["text.jpg", "gray.jpg"], 1),
+        (["--nonsense"], 2),
+    ],
 )
 def test_what_cannot_be_said_changes_nothing_else(folder, tmp_path, arguments, code):
     """Neither the results nor the exit code."""

@@ -14,7 +14,7 @@ import zipfile
 import zlib
 
 import pytest
-from helpers import ENVIRONMENT, GRAY, Uniform, command, the_line
+from helpers import ENVIRONMENT, GRAY, LONG, Uniform, command, the_line
 from PIL import Image
 
 from cinn_colorize.imaging.photo import open_photo
@@ -225,9 +225,14 @@ def write_bomb(file, kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"), [("pixels", "more than 100 million pixels"), ("bytes", "more than 817 MB")]
+    ("kind", "said", "where"),
+    [
+        ("pixels", "more than 100 million pixels", "zip"),
+        pytest.param("pixels", "more than 100 million pixels", "folder", marks=LONG),
+        pytest.param("bytes", "more than 817 MB", "zip", marks=LONG),
+        ("bytes", "more than 817 MB", "folder"),
+    ],
 )
-@pytest.mark.parametrize("where", ["zip", "folder"])
 def test_bombs_among_photos_to_learn_from(tmp_path, kind, said, where):
     source = "Source(Path('a.png'))"
     if where == "zip":

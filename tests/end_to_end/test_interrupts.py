@@ -16,6 +16,7 @@ from helpers import (
     COLOR,
     ENVIRONMENT,
     GRAY,
+    LONG,
     command,
     heeding_signals,
     names,
@@ -71,7 +72,12 @@ def begun(run):
 
 
 @pytest.mark.parametrize(
-    ("number", "wait"), [(signal.SIGINT, 0), (signal.SIGINT, 1.5), (signal.SIGTERM, 0.5)]
+    ("number", "wait"),
+    [
+        pytest.param(signal.SIGINT, 0, marks=LONG),
+        (signal.SIGINT, 1.5),
+        pytest.param(signal.SIGTERM, 0.5, marks=LONG),
+    ],
 )
 def test_train_stopped_while_its_data_loaders_start(photos, narrow_weights, tmp_path, number, wait):
     run = train(tmp_path, photos, narrow_weights, "--photos", 20, "--batch", 2, "--workers", 1)
@@ -204,8 +210,8 @@ def scans(tmp_path_factory):
     ("options", "how"),
     [
         ([], "the same command continues"),
-        (["--manifest", "m"], "the same command continues"),
-        (["--overwrite"], "the same command starts over"),
+        pytest.param(["--manifest", "m"], "the same command continues", marks=LONG),
+        pytest.param(["--overwrite"], "the same command starts over", marks=LONG),
     ],
 )
 def test_a_batch_says_what_is_done_and_how_to_continue(scans, tmp_path, options, how):

@@ -16,8 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import (
+    CODES,
     ENVIRONMENT,
     GRAY,
+    LONG,
     command,
     names,
     process,
@@ -33,7 +35,6 @@ from cinn_colorize.batch.model_server import ModelServer
 from cinn_colorize.colorizer import BaseColorizer
 from cinn_colorize.engines.choice import Engine, ModelSpec
 from cinn_colorize.files.atomic import replacing
-from cinn_colorize.files.signals import ENDING
 from cinn_colorize.models import find_weights
 
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
@@ -178,7 +179,7 @@ def test_workers_end_with_their_batch(reference, tmp_path):
     assert not any(is_alive(pid) for pid in workers)
 
 
-@pytest.mark.parametrize(("number", "code"), [(number, 128 + number) for number in (signal.SIGINT, *ENDING)])
+@pytest.mark.parametrize(("number", "code"), CODES)
 @pytest.mark.parametrize("early", [True, False])
 def test_signals_for_the_whole_group(reference, tmp_path, number, code, early):
     """Signals as a terminal and a batch system send them, during start-up and during work."""
@@ -322,8 +323,8 @@ def test_all_broken_files_in_a_batch(tmp_path):
         "models",
         "--help",
         "gray.jpg -s 1",
-        "gray.jpg -s 1 --json",
-        "- -s 1",
+        pytest.param("gray.jpg -s 1 --json", marks=LONG),
+        pytest.param("- -s 1", marks=LONG),
         "recreate made.png gray.jpg -o o.png",
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import COLOR, ENVIRONMENT, GRAY, WIDE, call, needs, onnx_colorizer, stir, the_line
+from helpers import COLOR, ENVIRONMENT, GRAY, LONG, WIDE, call, needs, onnx_colorizer, stir, the_line
 from narrow import NARROW_NATURAL
 from PIL import Image
 from torch.utils._pytree import tree_leaves_with_path
@@ -108,7 +108,7 @@ def test_other_architectures_and_other_tensors_have_no_graph(tmp_path):
     assert graphs_for("natural", path) is None
 
 
-@pytest.mark.parametrize("photo", ["gray.png", "wide.png", "framed.png"])
+@pytest.mark.parametrize("photo", [pytest.param("gray.png", marks=LONG), "wide.png", "framed.png"])
 def test_pictures_are_within_one_step_and_torch_is_not_there(folder, photo, colorizer, tmp_path):
     """Without --engine, onnxruntime computes them, if there is no GPU."""
     done, lines, torch_was_there = call(
@@ -126,7 +126,7 @@ def test_pictures_are_within_one_step_and_torch_is_not_there(folder, photo, colo
 
 NO_TORCH = [
     ["gray.png", "-n", 2, "--pick", 1],
-    ["gray.png", "-n", 2, "--rank", "log-prob"],
+    pytest.param(["gray.png", "-n", 2, "--rank", "log-prob"], marks=LONG),
     ["gray.png", "--hint", "20,30,red"],
     ["temperature", "gray.png", "--temperatures", "0,1", "--files"],
 ]
@@ -276,9 +276,11 @@ def test_what_takes_more_than_g_is_one_error(engine):
             ask()
 
 
-@pytest.mark.parametrize("reach", HintReach)
+@pytest.mark.parametrize("reach", ["thing", pytest.param("photo", marks=LONG)])
 def test_hints_are_followed_as_in_torch(engine, colorizer, reach):
-    hinted = Hinted((Hint(3, 4, (255, 0, 0)),), reach=reach, seed=2, temperature=engine.info.temperature)
+    hinted = Hinted(
+        (Hint(3, 4, (255, 0, 0)),), reach=HintReach(reach), seed=2, temperature=engine.info.temperature
+    )
     (ours,), (theirs,) = (hinted.samples(each, open_photo(GRAY)) for each in (engine, colorizer))
     np.testing.assert_allclose(ours.ab, theirs.ab, atol=0.1)
 

@@ -27,6 +27,8 @@ def test_its_place_and_its_tests_are_there(fault):
         assert f"def {name.partition('[')[0]}" in (ROOT / path).read_text()
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_fault_is_noticed():
     command = [sys.executable, "scripts/measure/mutate.py", "--only", "manifest forgets"]
     done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)

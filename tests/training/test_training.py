@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import pyvips
 import torch
-from helpers import GRAY, write_blobs
+from helpers import GRAY, LONG, write_blobs
 from narrow import NARROW_NATURAL
 from PIL import Image, ImageCms
 
@@ -135,7 +135,7 @@ def test_network_inputs_are_area_means_of_lab():
     assert np.abs(ab - expected).max() < 1e-2
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=LONG), 1])
 def test_a_photo_that_cannot_be_read_or_is_gray_is_named_and_replaced(
     photos, tmp_path, caplog, model, workers
 ):
@@ -264,6 +264,8 @@ def test_a_stopped_run_resumes_exactly(model, photos, tmp_path):
         assert torch.equal(tensor, resumed.state_dict()[name]), name
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_training_learns(model, photos, tmp_path):
     reports = []
     config = replace(CONFIG, photos=96, learning_rate=2e-3, films=0.0)  # too few photos to learn from films
