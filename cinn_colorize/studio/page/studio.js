@@ -18,6 +18,8 @@ let group = null; // the chosen one
 let mask = null; // {id, name}, and what it can be sent again from
 let reference = null; // likewise, from a file or a wish
 let strokes = []; // of the mask: {points, width, erase}
+let hasColor = false; // whether a person has chosen a colour; until then, hints take the most frequent one of their place
+let coloring = null; // what waits for that colour
 let spot; // {x, y} of the cross-hair
 let past = [], future = []; // for undo and redo: hints and strokes
 let spread = null; // [entry, seed, settings] of the photos that got the mood of the open one, as they were
@@ -110,7 +112,7 @@ async function look(entry) {
   ({ hints, strokes, past, future, first } = here.work);
   chosen = here.work.seed ?? here.work.typical;
   isTypical = here.work.seed === null;
-  [group, mask, spread] = [null, null, null];
+  [group, mask, spread, hasColor] = [null, null, null, false];
   spot = { x: photo.width >> 1, y: photo.height >> 1 };
   document.documentElement.style.setProperty("--ratio", photo.width / photo.height);
   $("#sheet").style.setProperty("--whole", `${photo.width / devicePixelRatio}px`);
@@ -382,7 +384,7 @@ const draggers = {
       note();
       group = Date.now();
       $("#use").checked = false;
-      attempt(async () => palette(await ask("palette", wish({ ...spot, hints: "", reference: "" }))));
+      attempt(() => (coloring = colored(group, spot)));
     } else {
       const last = hints.at(-1);
       if (Math.hypot(spot.x - last.x, spot.y - last.y) < Math.max(photo.width, photo.height) / 48) return;
@@ -405,7 +407,7 @@ function repaint() {
   for (const stroke of strokes) trace($("#paint"), stroke, [photo.width, photo.height]);
 }
 
-const dropped = { look() {}, hint: () => (focusHint(), draw()), mask: joined };
+const dropped = { look() {}, hint: async () => (focusHint(), await coloring, draw()), mask: joined };
 
 function drag(event) {
   if (event.button || !event.isPrimary || event.target.closest("#hints > *")) return;
@@ -528,6 +530,16 @@ function select(hint) {
   attempt(async () => palette(await ask("palette", wish({ x: hint.x, y: hint.y, hints: "", reference: "" }))));
 }
 
+/** Offer the colours of a place, and give a group the most frequent one unless a person has chosen another. */
+async function colored(own, { x, y }) {
+  const colors = await ask("palette", wish({ x, y, hints: "", reference: "" }));
+  palette(colors);
+  if (hasColor || !colors.length) return;
+  $("#color").value = colors[0].color;
+  hints.filter((hint) => hint.group === own).forEach((hint) => (hint.color = colors[0].color));
+  update();
+}
+
 function palette(colors) {
   $("#palette").replaceChildren(...colors.map(({ color, share }) => {
     const button = document.createElement("button");
@@ -540,6 +552,7 @@ function palette(colors) {
 
 /** Take a colour, for the chosen hint and for the next ones. */
 function paintIn(color) {
+  hasColor = true;
   $("#color").value = color;
   if (!hints.some((hint) => hint.group === group)) return;
   note();
