@@ -191,7 +191,8 @@ async function preview() {
   const entry = here, shot = chosen(), { seed } = shot, video = $("#screen video");
   if (shot.gray) throw new Error("this shot stays gray; choose a mood to see two seconds of it");
   $("#status").textContent = "drawing two seconds";
-  await follow("film/preview", { photo: entry, shots: [shot] }, () => entry === here && shot === chosen() && shot.seed === seed && !shot.gray, async ({ share, id }) => {
+  const codec = video.canPlayType('video/mp4; codecs="avc1.640028"') ? "h264" : "av1"; // some browsers lack one of them
+  await follow("film/preview", { photo: entry, shots: [{ ...shot, codec }] }, () => entry === here && shot === chosen() && shot.seed === seed && !shot.gray, async ({ share, id }) => {
     $("#status").textContent = id ? "" : `drawing two seconds: ${Math.round(100 * share)} %`;
     if (!id) return;
     Object.assign(video, { src: `files/${id}`, hidden: false });
