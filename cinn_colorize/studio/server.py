@@ -56,27 +56,22 @@ class Server:
 
     def app(self) -> Starlette:
         """Return the application, which a :class:`Guard` must protect."""
+        number = partial(_whole, name="number", default=1)
         jobs: dict[str, Answer] = {
-            "/facts": lambda _: self._do(
-                "facts",
-                then=lambda facts: facts | {"given": self._library.given(), "films": bool(self._films)},
-            ),
-            "/open": lambda asked: self._do("describe", PageRequest.parse(asked)),
-            "/before": lambda asked: self._do("before", PageRequest.parse(asked), _size(asked)),
-            "/prepare": lambda asked: self._do("prepare", PageRequest.parse(asked)),
-            "/palette": lambda asked: self._do(
-                "palette", PageRequest.parse(asked), _whole(asked, "x"), _whole(asked, "y")
-            ),
-            "/command": lambda asked: self._do("command", PageRequest.parse(asked)),
+            "/facts": lambda _: self._do("facts", then=self._facts),
+            "/open": self._to("describe"),
+            "/before": self._to("before", _size),
+            "/prepare": self._to("prepare"),
+            "/palette": self._to("palette", partial(_whole, name="x"), partial(_whole, name="y")),
+            "/command": self._to("command"),
             "/keep": lambda asked: self._do("keep", PageRequest.parse(asked), then=self._kept),
             "/save": self._save,
         }
         if films := self._films:
-            jobs |= {
-                f"/film/{method}": partial(films.follow, method) for method in ("find", "preview", RENDER)
-            }
-            jobs |= {"/film/stop": films.stop, "/film/command": partial(self._film, "command")}
-            jobs["/film/moods"] = lambda asked: self._film("moods", asked, _whole(asked, "number", 1))
+            jobs |= {"/film/moods": self._to("shots.moods", rows_of, number), "/film/stop": films.stop}
+            jobs["/film/command"] = self._to("shots.command", rows_of)
+            for method in ("find", "preview", RENDER):
+                jobs[f"/film/{method}"] = partial(films.follow, method)
         routes = [
             Route("/", lambda _: FileResponse(_PAGE / "index.html")),
             Route("/healthz", self._health),
@@ -131,8 +126,12 @@ class Server:
 
         return self._jobs.do(job, then)
 
-    def _film(self, method: str, asked: dict[str, Any], *more: int) -> Future[Any]:
-        return self._do(f"shots.{method}", PageRequest.parse(asked), rows_of(asked), *more)
+    def _to(self, method: str, *more: Callable[[dict[str, Any]], object]) -> Answer:
+        """Return what lets a method of the studio answer a page; ``more`` is what it takes beside the photo."""
+        return lambda asked: self._do(method, PageRequest.parse(asked), *(read(asked) for read in more))
+
+    def _facts(self, facts: dict[str, object]) -> dict[str, object]:
+        return facts | {"given": self._library.given(), "films": bool(self._films)}
 
     def _answering(self, job: Answer) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         async def endpoint(request: Request) -> Response:

@@ -28,6 +28,7 @@ Tell = Callable[[dict[str, object]], object]
 
 _PATTERN = "{stem}_{seed:03d}{ext}"  # of results, as on the command line
 _PIXELS = 640  # longer side of a shot's pictures
+_MOST = 8  # samples of a request
 _SECONDS = 2  # of a preview
 
 
@@ -43,14 +44,12 @@ class ShotDesk:
         film, shots = self._opened(wanted.photo, rows)
         (part,) = survey(film, shots=shots or [Shot(0, len(film.times))])
         if number:
-            method = FilmRequest(number=number, seed=wanted.seed).method(self._colorizer.info)
+            method = FilmRequest(number=min(number, _MOST), seed=wanted.seed).method(self._colorizer.info)
             gray, *drawn = [tile for tile, _ in sheet_row(film, part, method, self._colorizer, _PIXELS)]
         else:
             gray, drawn = Image.fromarray(color.compose_gray(still(film, part, _PIXELS)[1], 8)), []
-        moods = [
-            {"seed": seed, "picture": data_url(tile)} for seed, tile in enumerate(drawn, wanted.seed or 0)
-        ]
-        return {"gray": data_url(gray), "moods": moods}
+        moods = enumerate(map(data_url, drawn), wanted.seed or 0)
+        return {"gray": data_url(gray), "moods": [{"seed": seed, "picture": url} for seed, url in moods]}
 
     def command(self, wanted: PageRequest, rows: Sequence[Row]) -> str:
         return plan(self._library[wanted.photo], rows, self._network)[0]
@@ -101,10 +100,8 @@ def plan(item: Item, rows: Sequence[Row], network: Sequence[str]) -> tuple[str, 
     """
     shots, name, pattern = [shot_of(row, ()) for row in rows], Path(item.name), _PATTERN
     seed, number = Counter(shot.seed for shot in shots).most_common(1)[0]
-    words, request = (
-        [argument(name), "--seed", str(seed), "-o", argument(name.parent)],
-        FilmRequest(seed=seed),
-    )
+    words = [argument(name), "--seed", str(seed), "-o", argument(name.parent)]
+    request = FilmRequest(seed=seed)
     if number < len(shots) or any(shot.gray for shot in shots):
         paths = numbered(item.path.with_name(f"{item.path.stem}_shots.tsv"))
         table = next(path for path in paths if not path.exists() or path.read_bytes() == table_of(shots))

@@ -33,7 +33,7 @@ function settings() {
   const found = {}, own = [...document.querySelectorAll("#levels input")].filter((input) => input.dataset.own);
   if ($("#temperature").dataset.own) found.temperature = $("#temperature").value;
   if (own.length) found.levels = Object.fromEntries(own.map(({ name, value }) => [name, value]));
-  if (facts.guidance !== null && Number($("#guidance").value) !== facts.guidance) found.guidance = $("#guidance").value;
+  if ($("#guidance").dataset.own) found.guidance = $("#guidance").value;
   for (const name of ["saturation", "balance"]) if ($(`#${name}`).value !== SETTINGS[name]) found[name] = $(`#${name}`).value;
   if (!$("#frame").checked) found.isBare = true;
   if (reference && $("#use").checked) {
@@ -60,7 +60,7 @@ function showSettings(found) {
   }));
   $("#guided").hidden = facts.guidance === null;
   $("#guidance").max = facts.max_guidance;
-  $("#guidance").value = found.guidance ?? facts.guidance ?? 0;
+  own($("#guidance"), found.guidance, facts.guidance ?? 0);
   for (const [name, usual] of Object.entries(SETTINGS)) $(`#${name}`).value = found[name] ?? usual;
   $("#frame").checked = !found.isBare;
   $("#use").checked = Boolean(found.reference);
@@ -594,6 +594,7 @@ function update() {
   for (const label of document.querySelectorAll("label:has(> output + input)")) {
     if (label.id !== "" || label.querySelector("#strength")) label.querySelector("output").textContent = label.querySelector("input").value;
   }
+  if (!$("#guidance").dataset.own) $("#guided output").textContent = facts.guidance; // which the slider may round
 }
 
 /** The temperature of a level. */
@@ -718,7 +719,8 @@ on("#unmask", "click", () => {
 });
 on("#temperature", "change", ({ target }) => ((target.dataset.own = "1"), redraw()));
 on("#levels", "change", ({ target }) => ((target.dataset.own = "1"), redraw()));
-for (const name of ["guidance", "saturation", "balance", "strength", "mood", "use"]) on(`#${name}`, "change", redraw);
+on("#guidance", "change", ({ target }) => ((target.dataset.own = "1"), redraw()));
+for (const name of ["saturation", "balance", "strength", "mood", "use"]) on(`#${name}`, "change", redraw);
 on("#frame", "change", reframe);
 on("#reset", "click", () => (showSettings({}), redraw()));
 on("#reference", "click", (event) => {
