@@ -1,4 +1,4 @@
-"""The description of the HTTP API, in OpenAPI 3.1: ``page/openapi.json`` with the options that are declared."""
+"""The description of the HTTP API, in OpenAPI 3.1: ``page/openapi.json`` with the options declared here."""
 
 from __future__ import annotations
 

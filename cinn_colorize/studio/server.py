@@ -127,7 +127,7 @@ class Server:
         return self._jobs.do(job, then)
 
     def _to(self, method: str, *more: Callable[[dict[str, Any]], object]) -> Answer:
-        """Return what lets a method of the studio answer a page; ``more`` is what it takes beside the photo."""
+        """Let a method of the studio answer a page; ``more`` reads what it takes beside the photo."""
         return lambda asked: self._do(method, PageRequest.parse(asked), *(read(asked) for read in more))
 
     def _facts(self, facts: dict[str, object]) -> dict[str, object]:
