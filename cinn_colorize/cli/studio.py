@@ -64,7 +64,7 @@ class StudioOptions:
 def studio(
     photos: Annotated[
         list[Path] | None,
-        argument("PHOTO", "Photos and folders to choose from; results are saved beside them."),
+        argument("PHOTO", "Photos, films and folders to choose from; results are saved beside them."),
     ] = None,
     *,
     options: StudioOptions,

@@ -23,7 +23,7 @@ class _Task(Child):
     """Work in a process, which sends what it finds, or an ``error``, and at the end ``over``."""
 
     def __init__(self, work: Callable[..., object], *arguments: object) -> None:
-        self._found: dict[str, Any] = {}
+        self.rows, self._found = arguments[-1], dict[str, Any]()
         self._share = CONTEXT.Value("d", 0.0)
         super().__init__(work, self._share, *arguments, daemon=False)
 
@@ -47,12 +47,12 @@ class Films:
     def follow(self, method: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Return what is known by now of what a page asks for; the work on it begins unless it goes on.
 
-        Films are rendered whether a page asks or not, one at a time. Other work ends if two more such
-        requests follow before it is done.
+        Films are rendered one at a time. Other work ends if two more such requests follow before it is done.
         """
         (item,) = PageRequest.parse(asked).items(self._library)
         key = method, item.id if method == RENDER else str(asked)
-        if not (task := self._tasks.pop(key, None)):
+        task, rows = self._tasks.pop(key, None), rows_of(asked)
+        if not task or (task.rows != rows and "over" in task.found()):
             going = [key for key, task in self._tasks.items() if "over" not in task.found()]
             others = [other for other in going if other[0] == method]
             if others and method == RENDER:
@@ -60,7 +60,7 @@ class Films:
             if len(others) > 1:
                 self._tasks.pop(others[0]).kill()
             work = [self._render] if method == RENDER else [_find, self._load, self._library.folder, method]
-            task = _Task(*work, item, rows_of(asked))
+            task = _Task(*work, item, rows)
         found = task.found()
         if "over" not in found:
             self._tasks[key] = task

@@ -12,7 +12,7 @@ export const album = { facts: null, photos: [], here: null };
 /** What is chosen for a photo: nothing yet. A seed of null is the typical one. */
 export const untouched = () => ({
   seed: null, typical: null, first: 0, inside: 1, settings: {}, hints: [], strokes: [], isJoined: false, size: null,
-  isFavourite: false, shots: null, isRendering: false, saved: [], mask: null, past: [], future: [],
+  isFavourite: false, shots: null, rendering: null, saved: [], mask: null, past: [], future: [],
 });
 
 export const seedOf = (work) => work.seed ?? work.typical ?? "typical";

@@ -1,6 +1,6 @@
 // A film: the sheet of its shots, a mood for each, a preview of two seconds, and rendering, which goes on behind the page.
 
-import { album, pictureKey, remember, saved } from "./album.js";
+import { album, remember, saved } from "./album.js";
 import { $, ask, attempt, calls, say, send } from "./server.js";
 import * as wall from "./wall.js";
 
@@ -202,7 +202,7 @@ async function preview() {
 
 /** Show what is chosen. */
 function update() {
-  const { work } = here, { shots } = work, isRendering = Boolean(work.isRendering);
+  const { work } = here, { shots } = work, isRendering = work.rendering !== null;
   [...$("#shots").children].forEach((tile, k) => {
     const shot = work.shots[k], [button, label] = tile.children, told = [time(shot.from), moodOf(shot)].filter(Boolean);
     button.ariaPressed = k === at;
@@ -244,30 +244,32 @@ function steer(event) {
 
 /** Render a film, or follow that it is being rendered, until it is there; a studio that starts again goes on. */
 async function render(entry) {
-  const key = pictureKey(entry), note = (isRendering) => {
-    entry.work.isRendering = isRendering;
+  const shots = entry.work.rendering ?? structuredClone(entry.work.shots), isWanted = () => entry.work.rendering !== null;
+  const note = (rendering) => {
+    entry.work.rendering = rendering;
     remember(entry);
     if (entry === here) update();
   };
-  note(true);
+  note(shots);
   try {
-    await wall.answered(entry, () => follow("film/render", { photo: entry, shots: entry.work.shots }, () => entry.work.isRendering, ({ share, id, name, saved: path, over }) => {
+    await wall.answered(entry, () => follow("film/render", { photo: entry, shots }, isWanted, ({ share, id, name, saved: path, over }) => {
       entry.share = share;
       if (entry === here) $("#rendered").value = share;
       if (id) Object.assign(document.createElement("a"), { href: `files/${id}`, download: name }).click();
       if (path) $("#status").textContent = `saved ${path}`;
-      if (over) saved(entry, key);
-    }), () => !entry.work.isRendering);
+      if (over) saved(entry, JSON.stringify(shots));
+    }), () => !isWanted());
   } catch (error) {
-    if (error.name !== "AbortError" && entry.work.isRendering) say(error);
+    if (error.name !== "AbortError" && isWanted()) say(error);
   }
-  note(false);
+  note(null);
   wall.update();
 }
 
 async function halt() {
   const entry = here;
-  entry.work.isRendering = false;
+  entry.work.rendering = null;
+  calls[`film/render ${entry.id}`]?.abort();
   await send("film/stop", { photo: entry });
   $("#status").textContent = "stopped; Render goes on from there";
   update();
@@ -299,5 +301,5 @@ export function begin(back) {
     else if (key === "f") wall.favour(here);
     else if (key === "escape" && album.photos.length > 1) leave();
   });
-  for (const entry of album.photos) if (entry.work.isRendering) render(entry);
+  for (const entry of album.photos) if (entry.work.rendering) render(entry);
 }
