@@ -96,6 +96,7 @@ function sheet() {
     return tile;
   }));
   update();
+  if (document.activeElement === document.body) $("#shots .open")?.focus({ preventScroll: true });
 }
 
 /** Show a shot on its tile, in gray and in a mood; and large, if it is the chosen one. */
@@ -188,16 +189,21 @@ async function everywhere() {
 }
 
 async function preview() {
-  const entry = here, shot = chosen(), { seed } = shot, video = $("#screen video");
+  const entry = here, shot = chosen(), { seed } = shot, video = $("#screen video"), status = $("#status");
   if (shot.gray) throw new Error("this shot stays gray; choose a mood to see two seconds of it");
-  $("#status").textContent = "drawing two seconds";
+  status.textContent = "drawing two seconds";
   const codec = video.canPlayType('video/mp4; codecs="avc1.640028"') ? "h264" : "av1"; // some browsers lack one of them
-  await follow("film/preview", { photo: entry, shots: [{ ...shot, codec }] }, () => entry === here && shot === chosen() && shot.seed === seed && !shot.gray, async ({ share, id }) => {
-    $("#status").textContent = id ? "" : `drawing two seconds: ${Math.round(100 * share)} %`;
-    if (!id) return;
-    Object.assign(video, { src: `files/${id}`, hidden: false });
-    await video.play().catch(() => {}); // where browsers forbid it, the person starts it
-  });
+  const isWanted = () => entry === here && shot === chosen() && shot.seed === seed && !shot.gray;
+  try {
+    await follow("film/preview", { photo: entry, shots: [{ ...shot, codec }] }, isWanted, async ({ share, id }) => {
+      status.textContent = `drawing two seconds: ${Math.round(100 * share)} %`;
+      if (!id) return;
+      Object.assign(video, { src: `files/${id}`, hidden: false });
+      await video.play().catch(() => {}); // where browsers forbid it, the person starts it
+    });
+  } finally {
+    if (status.textContent.startsWith("drawing")) status.textContent = "";
+  }
 }
 
 /** Show what is chosen. */
