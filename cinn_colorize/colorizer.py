@@ -1,13 +1,6 @@
 """Entry point of the library: from the L of a photo to many plausible colorizations.
 
-Condition a photo once, then draw as often as needed::
-
-    colorizer = Colorizer()
-    conditioned = colorizer.condition("photo.jpg")
-    samples = conditioned.sample(n=8, seed=0)
-    like_another = conditioned.transfer(colorizer.reference("other.jpg"))
-    sky_of_3_rest_of_7 = conditioned.mix((3, 7), colorizer.mask("sky.png"))
-
+Condition a photo once, then draw as often as needed: ``Colorizer().condition("photo.jpg").sample(n=8)``.
 Samples have the model's size; :meth:`~BaseColorizer.compose` brings them to the photo's.
 ``colorizer.colorize("photo.jpg", n=8)`` does it all in one call, as the command line does.
 
@@ -136,11 +129,8 @@ class BaseColorizer:
             frame: what surrounds the picture of a scan and stays gray: ``auto``, ``none``, or left, top,
                 right and bottom of the picture in pixels. A :class:`Photo` that has a frame keeps it.
 
-        Raises:
-            PhotoError: a file is missing or cannot be read, or a frame or hint lies outside the photo.
-            TypeError: an argument is of a wrong type.
-            ValueError: an argument is out of range, or there are hints and ``like``, ``pick`` or
-                ``white_balance``.
+        A PhotoError if a file cannot be read, or a frame or hint lies outside the photo; a TypeError or
+        ValueError if an argument is of a wrong type or out of range, or excludes hints.
         """
         numbers: dict[str, Any] = {"saturation": saturation, "white_balance": white_balance}
         rendering = Rendering(_one_of(Upsampling, upsampling, "upsampling"), **numbers)
@@ -237,16 +227,8 @@ class Colorizer(BaseColorizer):
         chunk: number of samples that go through the network at a time. The default on a CPU is 1; larger
             chunks are faster there, but change the last bits of the samples.
 
-    Attributes:
-        model: the flow.
-        device: device of the flow.
-
-    Raises:
-        WeightsError: the weights cannot be found or used, or are of a model that does not colorize photos.
-        TypeError: the model is neither a name nor a loaded one, the guidance is no number, or the chunk no
-            integer.
-        ValueError: the device or precision is unknown, the guidance is out of range or not possible with
-            these weights, or there are weights beside a loaded model.
+    ``model`` is the flow, ``device`` where it is. A WeightsError if the weights cannot be found or used, or
+    do not colorize photos; a TypeError or ValueError if another argument cannot be used.
     """
 
     network: TorchNetwork

@@ -11,6 +11,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -44,7 +45,7 @@ from cinn_colorize.latents.levels import (
 )
 from cinn_colorize.methods.base import SampleMethod
 from cinn_colorize.methods.hints import Hinted, HintLike, parse_hints
-from cinn_colorize.methods.mix import Mix
+from cinn_colorize.methods.mix import Mix, mask_of
 from cinn_colorize.methods.sample import Sampling, Variation
 from cinn_colorize.methods.transfer import TEMPERATURE, Transfer
 from cinn_colorize.models.registry import DEFAULT, MAX_GUIDANCE, MODELS, ModelInfo
@@ -55,6 +56,23 @@ LEVELS = (  # for the help, where LEVEL occurs
     f"{_DEFAULT.levels[-1]}."
 )
 Progress = Callable[[int, int], None] | None
+
+_SEED = "Seed of the first sample; later samples count up from it."
+_TYPICAL = f"0; with -n 1, the most typical of 0 to {TYPICAL_OF - 1}; with --like, the one after it"
+_LIKE = "Draw samples like the one with this seed: its colours varied a little, details drawn anew."
+_RANK = "Sort the samples, in the sheet too: the most typical first, or the likeliest."
+_PICK = "Keep only K of the N samples: typical but different ones or, by --rank log-prob, the likeliest."
+_HINT = (
+    "Colour wanted at a pixel of the photo: #a02832, #a23 or red, say; SIZE 2 grows the thing there, 0.5 "
+    "shrinks it. May be repeated."
+)
+_STROKES = "Picture of the colours wanted, painted over the photo on a transparent layer."
+_REACH = "What hints recolour: only the things that they lie on, or the mood of the whole photo too."
+_VERSION = "Seed of the first version; later versions count up from it."
+_TYPICAL_VERSION = f"0; with -n 1, of 0 to {TYPICAL_OF - 1}, the most typical over all shots"
+_NOISE = f"Temperature of the noise, 0 to {MAX_TEMPERATURE:g}; 32:0.6,16:0.7 sets it by level. {LEVELS}"
+_MIXED = "Seeds or results inside and outside the mask."
+_MASK = "Picture that is white inside and black outside, or a pixel of the thing inside."
 
 
 def temperature_option() -> Any:
@@ -69,7 +87,7 @@ def temperature_option() -> Any:
     )
 
 
-def seed_option(help: str = "Seed of the first sample; later samples count up from it.") -> Any:
+def seed_option(help: str = _SEED) -> Any:
     """Declare a seed that has a default."""
     return option(0, "SEED", help, "-s --seed", panel=DRAWING, min=0)
 
@@ -80,7 +98,8 @@ def frame_option() -> Any:
         "Frame of a scan, which stays gray: found if there is one; none; or left, top, right and bottom "
         "of the picture inside, in pixels."
     )
-    return option("auto", "auto|none|L,T,R,B", help, panel=DRAWING, kind=str, parse=_frame)
+    settings: dict[str, Any] = {"kind": str, "parse": lambda text: str(parse_frame(text.lower()))}
+    return option("auto", "auto|none|L,T,R,B", help, panel=DRAWING, **settings)
 
 
 def pages_option() -> Any:
@@ -97,10 +116,6 @@ def guidance_option() -> Any:
     )
     default = f"{_DEFAULT.guidance_of(None):g}"
     return option(None, "G", help, panel=DRAWING, show_default=default)
-
-
-def _frame(text: str) -> str:
-    return str(parse_frame(text.lower()))
 
 
 class Request(ABC):
@@ -123,9 +138,7 @@ class Request(ABC):
     ) -> SampleMethod:
         """Return what draws the pictures with a model; files beside photos have up to ``max_pixels``.
 
-        Raises:
-            TypeError: a value is of a wrong type.
-            ValueError: a value is out of range, or some exclude each other.
+        A TypeError if a value is of a wrong type, a ValueError if one is out of range, or excludes another.
         """
 
 
@@ -137,58 +150,20 @@ class SampleRequest(Request):
 
     number: int = option(1, "N", "Number of samples per photo.", "-n --number", min=1)
     temperature: SomeLevels | None = temperature_option()
-    seed: int | None = option(
-        None,
-        "SEED",
-        "Seed of the first sample; later samples count up from it.",
-        "-s --seed",
-        min=0,
-        show_default=f"0; with -n 1, the most typical of 0 to {TYPICAL_OF - 1}; "
-        "with --like, the one after it",
-    )
+    seed: int | None = option(None, "SEED", _SEED, "-s --seed", min=0, show_default=_TYPICAL)
     rendering: Rendering = Rendering()
     frame: str | Iterable[int] | Box = frame_option()
     pages: str | None = pages_option()
-    like: int | None = option(
-        None,
-        "SEED",
-        "Draw samples like the one with this seed: its colours varied a little, details drawn anew.",
-        min=0,
-        show_default=False,
-    )
-    rank: Rank | None = option(
-        None,
-        None,
-        "Sort the samples, in the sheet too: the most typical first, or the likeliest.",
-        show_default="by seed",
-    )
-    pick: int | None = option(
-        None,
-        "K",
-        "Keep only K of the N samples: typical but different ones or, by --rank log-prob, the likeliest.",
-        min=1,
-    )
+    like: int | None = option(None, "SEED", _LIKE, min=0, show_default=False)
+    rank: Rank | None = option(None, None, _RANK, show_default="by seed")
+    pick: int | None = option(None, "K", _PICK, min=1)
     hint: str | Iterable[HintLike] | None = option(
-        None,
-        "X,Y,COLOR",
-        "Colour wanted at a pixel of the photo: #a02832, #a23 or red, say; may be repeated.",
-        kind=list[str],
-        show_default=False,
+        None, "X,Y,COLOR[,SIZE]", _HINT, kind=list[str], show_default=False
     )
     strokes: str | os.PathLike[str] | None = option(
-        None,
-        "FILE",
-        "Picture of the colours wanted, painted over the photo on a transparent layer.",
-        "--hints",
-        kind=Path,
-        show_default=False,
+        None, "FILE", _STROKES, "--hints", kind=Path, show_default=False
     )
-
-    hint_reach: HintReach = option(
-        HintReach.thing,
-        None,
-        "What hints recolour: only the things that they lie on, or the mood of the whole photo too.",
-    )
+    hint_reach: HintReach = option(HintReach.thing, None, _REACH)
 
     @property
     def is_hinted(self) -> bool:
@@ -246,14 +221,7 @@ class FilmRequest(Request):
 
     number: int = option(1, "N", "Number of versions of each film.", "-n --number", min=1)
     temperature: SomeLevels | None = temperature_option()
-    seed: int | None = option(
-        None,
-        "SEED",
-        "Seed of the first version; later versions count up from it.",
-        "-s --seed",
-        min=0,
-        show_default=f"0; with -n 1, of 0 to {TYPICAL_OF - 1}, the most typical over all shots",
-    )
+    seed: int | None = option(None, "SEED", _VERSION, "-s --seed", min=0, show_default=_TYPICAL_VERSION)
     rendering: FilmRendering = FilmRendering()
     frame: str = "auto"
     pick: int | None = option(None, "K", "Keep only K of the N versions, typical but different ones.", min=1)
@@ -289,11 +257,7 @@ class TransferRequest(Request):
         show_default=short_levels(transfer_noise(_DEFAULT.levels)),
     )
     temperature: SomeLevels | None = option(
-        f"{TEMPERATURE:g}",
-        "T|LEVEL:T,...",
-        f"Temperature of the noise, 0 to {MAX_TEMPERATURE:g}; 32:0.6,16:0.7 sets it by level. {LEVELS}",
-        "-t --temperature",
-        kind=str,
+        f"{TEMPERATURE:g}", "T|LEVEL:T,...", _NOISE, "-t --temperature", kind=str
     )
     seed: int = seed_option()
     rendering: Rendering = Rendering()
@@ -317,31 +281,37 @@ class TransferRequest(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class MixRequest(Request):
-    """Two samples of a photo joined by a mask."""
+    """Two samples or results of a photo joined by a mask."""
 
     command: ClassVar[str] = "mix"
 
-    seeds: str = option(..., "A,B", "Seeds of the samples inside and outside the mask.", show_default=False)
-    mask: Path = option(..., "MASK", "Picture that is white inside and black outside.", show_default=False)
+    seeds: str = option(..., "A,B", _MIXED, "--of --seeds", show_default=False)
+    mask: Path = option(..., "MASK|X,Y", _MASK, show_default=False)
     temperature: SomeLevels | None = temperature_option()
     rendering: Rendering = Rendering()
     frame: str | Iterable[int] | Box = frame_option()
+    others: tuple[Path, ...] = ()  # files that the results were made with
 
     @property
-    def both(self) -> tuple[int, int]:
-        """The seeds inside and outside; ValueError if they are not a pair of seeds."""
-        parsed = [parse_seed(text) for text in self.seeds.replace(" ", "").split(",")]
-        if len(parsed) != 2:
-            raise ValueError(f"{self.seeds!r} is not a pair of seeds such as 3,7")
-        return parsed[0], parsed[1]
+    def both(self) -> list[int | Path]:
+        """The seeds or results inside and outside; ValueError if they are not a pair."""
+        names = [name.strip() for name in self.seeds.split(",")]
+        if len(names) != 2:
+            raise ValueError(f"{self.seeds!r} is not a pair of seeds such as 3,7, or of results")
+        return [parse_seed(name) if name.isdecimal() else Path(name) for name in names]
 
     def method(self, info: ModelInfo, max_pixels: int = MAX_PIXELS, progress: Progress = None) -> Mix:
-        """See :meth:`Request.method`."""
-        inside, outside = self.both
-        temperature = parse_temperature(self.temperature, info.levels, info.temperature)
-        return Mix(
-            self.mask, outside, max_pixels, seed=inside, temperature=temperature, rendering=self.rendering
+        """See :meth:`Request.method`; PhotoError if a result cannot be drawn again."""
+        from cinn_colorize.methods.recipe import part_at
+
+        drawn = partial(
+            Sampling, temperature=parse_temperature(self.temperature, info.levels, info.temperature)
         )
+        part = partial(part_at, others=self.others, max_pixels=max_pixels)
+        one, other = parts = [drawn(seed=k) if isinstance(k, int) else part(k) for k in self.both]
+        of = () if all(isinstance(k, int) for k in self.both) else tuple(parts)
+        mix = Mix(mask_of(str(self.mask)), other.seed, max_pixels, of, tuple(self.both))
+        return replace(mix, seed=one.seed, temperature=one.temperature, rendering=self.rendering)
 
 
 def shared_entries(
@@ -370,10 +340,7 @@ def words(group: Any, without: Sequence[str] = ()) -> list[str]:
             if isinstance(value, bool):
                 found.append(flag)
             else:
+                value = format_levels(value) if isinstance(value, Mapping) else value
                 values = value if isinstance(value, tuple | list) else [value]
-                found += [word for each in values for word in (flag, _text(each))]
+                found += [word for each in values for word in (flag, str(each))]
     return found
-
-
-def _text(value: object) -> str:
-    return format_levels(value) if isinstance(value, Mapping) else str(value)

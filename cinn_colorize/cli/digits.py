@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 MODEL = "mnist"
 PANEL = "Digits, with --model mnist"
 _SAMPLES = 8
+Writing = tuple[FolderOptions, ModelOptions, GeneralOptions]  # how a picture of digits is drawn and written
 _COMMON = ("model", "weights", "device", "digit", "output_dir", "overwrite", "quiet", "verbose", "debug")
 
 
@@ -65,13 +66,7 @@ def refuse_all_but(context: typer.Context, known: Iterable[str]) -> None:
 
 
 def sample_digits(
-    number: int | None,
-    temperature: str | None,
-    seed: int,
-    chosen: DigitOptions,
-    out: FolderOptions,
-    network: ModelOptions,
-    general: GeneralOptions,
+    number: int | None, temperature: str | None, seed: int, chosen: DigitOptions, by: Writing
 ) -> None:
     """Draw digits, or walks through the latent space, and print the path of the picture."""
     (scale,) = by_level(temperature_of(temperature, MODELS[MODEL]), MODELS[MODEL].levels).values()
@@ -85,16 +80,10 @@ def sample_digits(
         return samples_picture(digits, number or _SAMPLES, scale, seed, digit)
 
     stem = "digits" + ("_axes" if chosen.pca else "") + ("" if digit is None else f"_{digit}")
-    _write(draw, f"{stem}.png", out, network, general)
+    _write(draw, f"{stem}.png", by)
 
 
-def transfer_digits(
-    images: Sequence[Path],
-    digit: int | None,
-    out: FolderOptions,
-    network: ModelOptions,
-    general: GeneralOptions,
-) -> None:
+def transfer_digits(images: Sequence[Path], digit: int | None, by: Writing) -> None:
     """Write all digits in the style of each image, and print the path of the picture."""
 
     def draw(digits: Digits) -> Image.Image:
@@ -102,17 +91,13 @@ def transfer_digits(
 
         return transfer_picture(digits, images, digit)
 
-    _write(draw, f"digits_like_{images[0].stem}.png", out, network, general, images)
+    _write(draw, f"digits_like_{images[0].stem}.png", by, images)
 
 
 def _write(
-    draw: Callable[[Digits], Image.Image],
-    name: str,
-    out: FolderOptions,
-    network: ModelOptions,
-    general: GeneralOptions,
-    images: Sequence[Path] = (),
+    draw: Callable[[Digits], Image.Image], name: str, by: Writing, images: Sequence[Path] = ()
 ) -> None:
+    out, network, general = by
     with general.reporting():
         path, mode = out.output_dir / name, mode_like(*images)
         check_output(path, "another folder with -o")

@@ -96,7 +96,7 @@ def sample(
             given = {"--number": number, "--temperature": temperature, "--seed": seed or None}
             refuse(given, "not with --pca")
         common.check_seeds(seed, number or 1)
-        sample_digits(number, temperature, seed, digits, options.out, options.network, options.general)
+        sample_digits(number, temperature, seed, digits, (options.out, options.network, options.general))
         return
     refuse({"--digit": digits.digit, "--pca": digits.pca}, "only with --model mnist")
     common.check_engine(options.engine, options.network.device, options.network.precision)

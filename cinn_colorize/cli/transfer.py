@@ -60,7 +60,7 @@ def transfer(
     request = replace(request, reference=reference)
     if network.model == MODEL:
         refuse_all_but(context, ["reference", "targets"])
-        transfer_digits([reference, *(targets or [])], digits.digit, out, network, general)
+        transfer_digits([reference, *(targets or [])], digits.digit, (out, network, general))
         return
     refuse({"--digit": digits.digit}, "only with --model mnist")
     if not targets:

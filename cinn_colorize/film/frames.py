@@ -41,7 +41,8 @@ def colorize_film(
     >>> [frame.shape for frame in colorize_film(gray, colorizer, seed=3)]
     [(90, 120, 3), (90, 120, 3), (90, 120, 3)]
 
-    Frames come out when the shot that they belong to has gone in; until then they lie in a temporary file.
+    Frames, (H, W, 3) sRGB, uint8, with their L*, come out when the shot that they belong to has gone in;
+    until then they lie in a temporary file. A FilmError if one has another type or size than the first.
 
     Args:
         frames: (H, W) gray or (H, W, 3) sRGB, uint8, all of one size; colour frames are treated as gray.
@@ -50,12 +51,6 @@ def colorize_film(
         temperature: see :meth:`BaseColorizer.colorize`.
         saturation: factor on the chroma, 0 to 2.
         white_balance: share of the light's tint that is removed, 0 to 1; estimated once per shot.
-
-    Yields:
-        (H, W, 3) sRGB, uint8, one for each frame, with its L*.
-
-    Raises:
-        FilmError: a frame has another type or size than the first one.
     """
     drawer = Drawer(colorizer, [seed], temperature)
     rendering = Rendering(saturation=saturation, white_balance=white_balance)

@@ -7,6 +7,7 @@ times. The segments lie in folders until they are joined, so that a call that wa
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -35,6 +36,7 @@ from cinn_colorize.methods.contact_sheet import Tile
 from cinn_colorize.methods.hints import Hint
 from cinn_colorize.methods.samples import medoids
 
+log = logging.getLogger(__name__)
 Count = Callable[[float], object]  # is told of how many frames all work is done
 
 SURVEYED, DRAWN, RENDERED = 0.1, 0.5, 0.4  # shares of the work on a frame, about
@@ -83,6 +85,9 @@ def survey(
     for shot in shots:
         inside = times[max(first, shot.start) : min(last, shot.end)]
         if inside:
+            if shot.hints and shot.frame not in numbers:
+                told = f"the hints on frame {shot.frame} lie outside --from and --to, and have no effect"
+                log.warning(f"{film.name}: {told}")
             stop = min(last, shot.end)
             parts.append(Part(shot, inside, times[stop] if stop < len(times) else None))
     return parts

@@ -26,6 +26,10 @@ Rank = StrEnum("Rank", {"typical": "typical", "log_prob": "log-prob"})
 HintReach = StrEnum("HintReach", ["thing", "photo"])
 Codec = StrEnum("Codec", ["h264", "h265", "av1", "ffv1", "prores"])
 
+_UPSAMPLING = "Upsampling of colours: along the photo's edges, fast (jbu) or exact; or smooth (bicubic)."
+_SATURATION = "Strength of the colours, 0 to 2: 1.2 makes them a fifth stronger, 0 is gray."
+_WHITE_BALANCE = "Share of the light's tint that is removed from each sample, 0 to 1: 0.5 halves a warm cast."
+
 
 def option(default: Any, metavar: str | None, help: str, flags: str = "", **settings: Any) -> Any:
     """Declare an option: a field of a dataclass that the command line lists, see ``cli/app.py``.
@@ -161,25 +165,9 @@ class Rendering(RecipeOptions):
 
     panel: ClassVar[str] = DRAWING
 
-    upsampling: Upsampling = option(
-        Upsampling.jbu,
-        None,
-        "Upsampling of colours: along the photo's edges, fast (jbu) or exact; or smooth (bicubic).",
-    )
-    saturation: float = option(
-        1.0,
-        "FACTOR",
-        "Strength of the colours, 0 to 2: 1.2 makes them a fifth stronger, 0 is gray.",
-        min=0,
-        max=2,
-    )
-    white_balance: float = option(
-        0.0,
-        "SHARE",
-        "Share of the light's tint that is removed from each sample, 0 to 1: 0.5 halves a warm cast.",
-        min=0,
-        max=1,
-    )
+    upsampling: Upsampling = option(Upsampling.jbu, None, _UPSAMPLING)
+    saturation: float = option(1.0, "FACTOR", _SATURATION, min=0, max=2)
+    white_balance: float = option(0.0, "SHARE", _WHITE_BALANCE, min=0, max=1)
 
     def __post_init__(self) -> None:
         """Refuse what is no number, by a TypeError, or out of range, by a ValueError."""

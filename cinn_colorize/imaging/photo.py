@@ -308,11 +308,8 @@ def open_photo(
         name: the photo's name in messages; by default, that of the file.
         page: which page of a TIFF to open, from 1.
 
-    Raises:
-        MissingPhotoError: there is no such file; this is a FileNotFoundError too.
-        PhotoError: it cannot be read, or has fewer pages.
-        TypeError: ``source`` is nothing of this, or a file that is open as text or read asynchronously.
-        ValueError: an array or a tensor does not have the shape, type or values of a photo.
+    A MissingPhotoError, which is a FileNotFoundError too, if there is no such file; a PhotoError if it cannot
+    be read, or has fewer pages; a TypeError or ValueError if ``source`` is nothing of this.
     """
     page = whole_number(page, "page", 1)
     if array := array_of(source):

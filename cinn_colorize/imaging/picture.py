@@ -94,14 +94,10 @@ class Picture:
             recipe: how the picture was made; :func:`read_recipe` reads it.
             strip: leave out all metadata but the profile and the recipe.
             more: pictures of the other pages of a TIFF, with their recipes.
-            overwrite: whether an existing file is replaced.
+            overwrite: whether an existing file is replaced; if not, it is an ExistsError.
 
-        Raises:
-            ExistsError: there is one, and it is not.
-            PhotoError: the file cannot be written, or has several pages and is no TIFF.
-            TypeError: the quality is no integer, or ``strip`` is no bool.
-            ValueError: the quality is out of range, the format is none that can be written, or XMP does not
-                allow a name in ``recipe``.
+        A PhotoError if the file cannot be written, or has several pages and is no TIFF; a TypeError or
+        ValueError if quality, ``strip`` or format cannot be used, or XMP does not allow a name in ``recipe``.
         """
         name, encoding = printable_name(path), Encoding(quality, strip)
         written = _format_of(path, format, several=bool(more))

@@ -16,13 +16,11 @@ from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, by_level, ch
 from cinn_colorize.methods.base import Entries, Files, Method, PhotoColorizer, sha256_of
 
 if TYPE_CHECKING:
-    import numpy as np
     import PIL.Image
-    from numpy.typing import NDArray
 
     from cinn_colorize.imaging.photo import Photo
     from cinn_colorize.latents.latent import Latent
-    from cinn_colorize.latents.noise import Shapes
+    from cinn_colorize.latents.noise import Floats, Shapes
     from cinn_colorize.methods.contact_sheet import Chart
     from cinn_colorize.methods.samples import Sample
 
@@ -311,9 +309,7 @@ def _parse_number(text: str) -> int | None:
     return int(text) if text else None
 
 
-def _pictures(
-    photo: Photo, colours: Iterable[NDArray[np.float32]], rendering: Rendering
-) -> Iterator[PIL.Image.Image]:
+def _pictures(photo: Photo, colours: Iterable[Floats], rendering: Rendering) -> Iterator[PIL.Image.Image]:
     """Render raw samples, each ab (2, h, w), under the photo's L."""
     from cinn_colorize.imaging.upsampling import GUIDE_SCALE, Upsampler
     from cinn_colorize.methods.samples import check_colors

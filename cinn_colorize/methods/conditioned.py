@@ -63,7 +63,8 @@ class Conditioned:
     ) -> list[Sample]:
         """Draw n colorizations with the seeds seed, seed + 1, ...
 
-        A sample depends only on its own seed and the temperature, however many are drawn.
+        A sample depends only on its own seed and the temperature, however many are drawn. A TypeError if an
+        argument is of a wrong type, a ValueError if one is out of range.
 
         Args:
             n: number of samples, 1 or more.
@@ -71,14 +72,9 @@ class Conditioned:
                 all levels, numbers by level, or text as ``--temperature`` takes it: ``{8: 0.9}``,
                 ``"0.7,8:0.9"``. By default, and for levels that are not named, that in the registry.
             seed: seed of the first sample, 0 or more.
-            pick: number of samples to return, typical ones that differ, the most typical first: the same as
-                those of :func:`.methods.samples.typical`, but where the network draws coarse colours
-                first, only these samples get details. In a photo longer than 2:1, the samples of the whole
-                photo squeezed to a square decide. None for all.
-
-        Raises:
-            TypeError: an argument is of a wrong type.
-            ValueError: an argument is out of range.
+            pick: number of samples to return, those of :func:`.methods.samples.typical`; only these get
+                details where coarse colours are drawn first. Of a photo longer than 2:1, samples squeezed to
+                a square decide. None for all.
         """
         seeds = seeds_from(seed, n)
         temperature = parse_temperature(temperature, self.latent_shapes, self.temperature)
@@ -186,7 +182,8 @@ class Conditioned:
         return Coarse(*self._decode(latents))
 
     def _decode(self, latents: LatentLevels) -> tuple[Floats, NDArray[np.float64]]:
-        if self._photo.panorama is not None and not self._covered_by(latents):
+        covers = all(latents[r].shape[1:] == shape for r, shape in self.latent_shapes.items())
+        if self._photo.panorama is not None and not covers:  # codes of the whole photo squeezed to a square
             return self._squeezed._decode(latents)
         windows = self._photo.windows
         if windows.count == 1:
@@ -216,10 +213,6 @@ class Conditioned:
             Coarse(windows.cut(wide, k).reshape(cells).mean((3, 5)), np.zeros(number))
             for k in range(windows.count)
         ]
-
-    def _covered_by(self, latents: LatentLevels) -> bool:
-        """Return whether codes cover all windows, instead of the whole photo squeezed to a square."""
-        return all(latents[r].shape[1:] == shape for r, shape in self.latent_shapes.items())
 
 
 def drawn_alike(

@@ -14,6 +14,7 @@ from cinn_colorize.methods.base import sha256_of
 
 METHOD = "hints"  # its name in recipes
 _MOST = 1000  # hints at single pixels
+_HINT = re.compile(r"(\d{1,9}),(\d{1,9}),(.{1,40}?)(?:,(\d{1,2}(?:\.\d{1,9})?))?", re.ASCII)
 _HEXADECIMAL = re.compile("[0-9a-fA-F]{3}|[0-9a-fA-F]{6}")
 
 
@@ -25,11 +26,13 @@ class Hint:
         x: column, from 0 at the left.
         y: row, from 0 at the top.
         rgb: sRGB, 0 to 255 each. Its luminance is ignored: the photo keeps its own.
+        size: factor of the odds that a place belongs to the hint's thing, 0.01 to 99; more than 1 grows it.
     """
 
     x: int
     y: int
     rgb: tuple[int, int, int]
+    size: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse numbers that are no integers, by a TypeError, or out of range, by a ValueError."""
@@ -37,12 +40,14 @@ class Hint:
         colour = tuple(whole_number(value, "a colour", 0) for value in self.rgb)
         if len(colour) != 3 or max(colour) > 255:
             raise ValueError(f"a colour must be three numbers from 0 to 255, not {self.rgb!r:.80}")
+        if not 0.01 <= self.size <= 99:
+            raise ValueError(f"the size of a hint must be from 0.01 to 99, not {self.size:g}")
         for name, value in {**numbers, "rgb": colour}.items():
             object.__setattr__(self, name, value)
 
     @classmethod
     def of(cls, given: HintLike) -> Hint:
-        """Return a hint: one as it is, text as :meth:`parse` takes it, or x, y and the colour.
+        """Return a hint: one as it is, text as :meth:`parse` takes it, or x, y, the colour and the size.
 
         >>> Hint.of((310, 120, "red")) == Hint.of((310, 120, (255, 0, 0))) == Hint.of("310,120,#f00")
         True
@@ -54,25 +59,25 @@ class Hint:
         if isinstance(given, str):
             return cls.parse(given)
         try:
-            x, y, color = given
+            x, y, color, *size = given
             color = color if isinstance(color, str) else f"#{bytes(map(operator.index, color)).hex()}"
         except (TypeError, ValueError) as error:
             raise type(error)(
                 f"{given!r:.80} is not a hint; give (x, y, color), where color is '#a02832', 'red' or three "
                 "integers from 0 to 255"
             ) from None
-        return cls.parse(f"{x},{y},{color}")
+        return cls.parse(",".join(map(str, (x, y, color, *size))))
 
     @classmethod
     def parse(cls, text: str) -> Hint:
-        """Parse ``x,y,color``; other text is a ValueError.
+        """Parse ``x,y,color`` or ``x,y,color,size``; other text is a ValueError.
 
         The colour is ``#rrggbb``, ``#rgb``, either without ``#``, or a name of CSS such as ``red``.
 
         >>> Hint.parse("310,120,#a02832")
         Hint(x=310, y=120, rgb=(160, 40, 50))
         """
-        found = re.fullmatch(r"(\d{1,9}),(\d{1,9}),(.{1,40})", text.replace(" ", ""), re.ASCII)
+        found = _HINT.fullmatch(text.replace(" ", ""))
         if not found:
             raise ValueError(f"{text!r:.80} is not a hint; write x,y,color as in 310,120,#a02832")
         from PIL import ImageColor
@@ -86,14 +91,16 @@ class Hint:
             raise ValueError(
                 f"{found[3]!r} in the hint {text!r:.80} is not a colour; write #a02832, or a name such as red"
             ) from None
-        return cls(int(found[1]), int(found[2]), (red, green, blue))
+        return cls(int(found[1]), int(found[2]), (red, green, blue), float(found[4] or 1))
 
     def __str__(self) -> str:
         """Return the text that :meth:`parse` reads."""
-        return f"{self.x},{self.y},#{bytes(self.rgb).hex()}"
+        size = "" if self.size == 1 else f",{self.size:g}"
+        return f"{self.x},{self.y},#{bytes(self.rgb).hex()}{size}"
 
 
-HintLike: TypeAlias = Hint | str | tuple[int, int, str | Sequence[int]]
+_Color: TypeAlias = str | Sequence[int]
+HintLike: TypeAlias = Hint | str | tuple[int, int, _Color] | tuple[int, int, _Color, float]
 
 
 def parse_hints(given: str | Iterable[HintLike]) -> tuple[Hint, ...]:

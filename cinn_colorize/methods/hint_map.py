@@ -50,6 +50,7 @@ class Wish(NamedTuple):
 
     weight: Floats  # (h, w); those of all wishes add up to that of the hints
     ab: Floats | None  # (2, h, w), in the gamut at each place; None to keep the colours there
+    size: float = 1.0  # see :class:`.Hint`
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +93,8 @@ class HintMap:
         guide = photo.luminance(height, width)
         ab = color.srgb_to_lab(paint.rgb).T[1:]
         total = np.zeros((3, height * width), np.float32)
-        labels, colors = _by_color(ab.T)
-        by_color = np.zeros((len(colors), height * width), np.float32)
+        labels, kinds = _by_color(ab.T, paint.size)
+        by_color = np.zeros((len(kinds), height * width), np.float32)
         for index, share in _taps(paint, photo.luminance(*size)[paint.y, paint.x], guide):
             for plane, values in zip(total, (np.ones_like(share), *ab), strict=True):
                 np.add.at(plane, index, share * paint.weight * values)
@@ -110,8 +111,9 @@ class HintMap:
                 color.reduce_chroma(guide, np.broadcast_to(one[:, None, None], (2, height, width))) / palest
                 if np.hypot(*one) > _GRAY
                 else None,
+                size,
             )
-            for of_color, one in zip(by_color, colors, strict=True)
+            for of_color, (one, size) in zip(by_color, kinds, strict=True)
         ]
         recipe = {"method": METHOD, **settings(points, strokes)}
         return cls(weight, reach, wanted, guide, recipe, wishes)
@@ -175,6 +177,7 @@ class _Paint(NamedTuple):
     x: NDArray[np.intp]
     rgb: Floats  # (n, 3), sRGB in [0, 1]
     weight: Floats
+    size: Floats  # see :class:`.Hint`
 
 
 def _points(photo: Photo, points: Sequence[Hint], size: tuple[int, int]) -> _Paint:
@@ -189,28 +192,26 @@ def _points(photo: Photo, points: Sequence[Hint], size: tuple[int, int]) -> _Pai
                 f"{photo.name}: the hint {point} lies in the frame around the picture, {box}; move it, or "
                 "take the photo as a whole (--frame none)"
             )
-    cells, rgb, weight = list[tuple[int, int]](), list[tuple[int, int, int]](), list[float]()
+    placed = list[tuple[int, int, float, Hint]]()
     for point in points:
         y = _around(point.y - box.top, size[0], box.size[0])
         x = _around(point.x - box.left, size[1], box.size[1])
-        around = [*itertools.product(y, x)]
-        cells += around
-        rgb += [point.rgb] * len(around)
-        weight += [1 / len(around)] * len(around)
-    y_of, x_of = np.array(cells, np.intp).reshape(-1, 2).T
-    colors = np.array(rgb, np.float32).reshape(-1, 3) / np.float32(255)
-    return _Paint(y_of, x_of, colors, np.array(weight, np.float32))
+        placed += [(*cell, 1 / (len(y) * len(x)), point) for cell in itertools.product(y, x)]
+    y_of, x_of = np.array([cell[:2] for cell in placed], np.intp).reshape(-1, 2).T
+    colors = np.array([point.rgb for *_, point in placed], np.float32).reshape(-1, 3) / np.float32(255)
+    weight, sizes = np.array([(w, point.size) for *_, w, point in placed], np.float32).reshape(-1, 2).T
+    return _Paint(y_of, x_of, colors, weight, sizes)
 
 
-def _by_color(ab: Floats) -> tuple[NDArray[np.intp], list[Floats]]:
-    """Label places (n, 2) by their colour, gray ones apart; return the labels and the colour of each."""
-    key = np.column_stack([ab, 1000 * (np.hypot(*ab.T) <= _GRAY)])
-    labels, colors = np.full(len(ab), -1), list[Floats]()
+def _by_color(ab: Floats, size: Floats) -> tuple[NDArray[np.intp], list[tuple[Floats, float]]]:
+    """Label places (n, 2) by their colour and size, gray ones apart; return the labels and both of each."""
+    key = np.column_stack([ab, 1000 * (np.hypot(*ab.T) <= _GRAY), 1000 * np.log(size)])
+    labels, kinds = np.full(len(ab), -1), list[tuple[Floats, float]]()
     while (left := np.flatnonzero(labels < 0)).size:
         like = left[np.linalg.norm(key[left] - key[left[0]], axis=1) < _SAME]
-        labels[like] = len(colors)
-        colors.append(ab[like].mean(0))
-    return labels, colors
+        labels[like] = len(kinds)
+        kinds.append((ab[like].mean(0), float(size[like[0]])))
+    return labels, kinds
 
 
 def _around(pixel: int, size: int, full: int) -> list[int]:
@@ -239,7 +240,8 @@ def _strokes(photo: Photo, path: Path, size: tuple[int, int]) -> _Paint:
     reduced = cv2.resize(premultiplied, size[::-1], interpolation=cv2.INTER_AREA)
     y, x = np.nonzero(reduced[..., 3] > 0)
     found = np.asarray(reduced[y, x], np.float32)
-    return _Paint(y, x, found[:, :3] / found[:, 3:], np.minimum(_PAINTED * found[:, 3], 1))
+    weight = np.minimum(_PAINTED * found[:, 3], 1)
+    return _Paint(y, x, found[:, :3] / found[:, 3:], weight, np.ones_like(weight))
 
 
 def _taps(paint: _Paint, L: Floats, guide: Floats) -> Iterator[tuple[NDArray[np.intp], Floats]]:

@@ -86,7 +86,7 @@ class Hinted(SampleMethod):
 
         from cinn_colorize.methods.contact_sheet import gray_tile
         from cinn_colorize.methods.hint_map import read_strokes  # scipy is slow to import
-        from cinn_colorize.methods.things import outlines
+        from cinn_colorize.methods.things import outlined
 
         picture, label = gray_tile(photo)
         if self.strokes is not None:
@@ -96,7 +96,6 @@ class Hinted(SampleMethod):
         for hint in self.points:
             x, y = (hint.x + 0.5) / photo.width, (hint.y + 0.5) / photo.height
             draw.circle((x * picture.width, y * picture.height), 7, fill=hint.rgb, outline="white", width=2)
-        box = photo.inside.scaled((photo.height, photo.width), (picture.height, picture.width))
-        for outline in outlines(self._things[photo], box.size) if photo in self._things else ():
-            draw.polygon([(box.left + x, box.top + y) for x, y in outline], outline="white")
+        if photo in self._things:
+            outlined(picture, photo, self._things[photo])
         return [(picture, label.replace("gray", "hints"))]

@@ -23,11 +23,11 @@ from cinn_colorize.imaging.options import (
 )
 from cinn_colorize.imaging.photo import Photo, open_photo, read_recipe
 from cinn_colorize.latents.levels import PerLevel, named_levels, parse_levels, parse_temperature, short_levels
-from cinn_colorize.methods.base import Files, Method, PhotoColorizer, sha256_of
+from cinn_colorize.methods.base import Files, Method, PhotoColorizer, SampleMethod, sha256_of
 from cinn_colorize.methods.charts import Grid, Strip
 from cinn_colorize.methods.contact_sheet import Chart
 from cinn_colorize.methods.hints import Hinted
-from cinn_colorize.methods.mix import Mix
+from cinn_colorize.methods.mix import Mix, part_of
 from cinn_colorize.methods.sample import Sampling, Variation
 from cinn_colorize.methods.samples import Colorization
 from cinn_colorize.methods.transfer import Transfer
@@ -84,6 +84,7 @@ class Recipe:
     more: tuple[Recipe, ...]  # of the other pages of the picture's file
     format: str
     encoding: Encoding
+    name: str  # of the picture, in messages
     picked: str = ""  # from how many samples it was picked; empty if it was not
 
     @classmethod
@@ -133,6 +134,7 @@ class Recipe:
                 more=tuple(cls.read(path, k, max_pixels=max_pixels) for k in range(2, pages + 1)),
                 format=found["format"],
                 encoding=Encoding.from_entries(found),
+                name=name,
                 picked=found.get("picked", ""),
             )
         except ValueError as error:
@@ -242,8 +244,23 @@ def _find(recipe: Recipe, given: Sequence[Path], others: Sequence[Path], force: 
         if force and len(others) >= len(wanted):
             return dict(zip(wanted, others, strict=False))
         names = " and ".join(f"the {wanted[digest]} with SHA-256 {digest[:12]}..." for digest in missing)
-        raise PhotoError(f"the picture requires {names}; give it after ORIGINAL")
+        raise PhotoError(f"{recipe.name}: requires {names}; give it after the photo")
     return files
+
+
+def part_at(path: Path, others: Sequence[Path], max_pixels: int) -> SampleMethod:
+    """Return what draws a result again, to join it; ``others`` are files that it was made with.
+
+    A PhotoError if it has no recipe, or is of several samples, or a file is missing.
+    """
+    recipe = Recipe.read(path, max_pixels=max_pixels)
+    if not issubclass(recipe.method, SampleMethod):
+        raise PhotoError(f"{recipe.name}: shows several samples; choose a picture of one")
+    files, levels = _find(recipe, others, others, False), MODELS[recipe.model].levels
+    try:
+        return part_of(read_recipe(path), files, levels, max_pixels)
+    except (KeyError, ValueError) as error:
+        raise PhotoError(f"{recipe.name}: its recipe is damaged ({error})") from error
 
 
 def differences(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:

@@ -125,19 +125,13 @@ def vary(
     *,
     pick: SupportsIndex | None = None,
 ) -> list[Sample]:
-    """Draw n colorizations that resemble the sample of one seed; for errors, see :meth:`Conditioned.sample`.
+    """Draw n colorizations that resemble the one of the seed ``like``, and differ by their fresh noise.
 
-    Args:
-        conditioned: the photo.
-        like: the seed.
-        n: number of variations, which differ by their fresh noise.
-        fresh: share s in [0, 1] of the fresh noise in z = sqrt(1 - s) z_like + sqrt(s) noise, given like
-            a temperature; by default, and for levels that are not named, :func:`transfer_noise`: a little
-            in the coarse colours, while details are drawn anew.
-        temperature: see :meth:`Conditioned.sample`; that of both noises.
-        seed: seed of the first variation's noise, by default the one after ``like``. The variation with
-            the seed ``like`` is the sample itself.
-        pick: see :meth:`Conditioned.sample`.
+    ``fresh`` is the share s in [0, 1] of that noise in z = sqrt(1 - s) z_like + sqrt(s) noise, given like a
+    temperature; by default, and for levels that are not named, :func:`transfer_noise`: a little in the coarse
+    colours, while details are drawn anew. ``seed`` is that of the first noise, by default the one after
+    ``like``, which gives the sample itself. The temperature is that of both noises; it, the rest and errors
+    are as in :meth:`Conditioned.sample`.
     """
     from cinn_colorize.latents.noise import draw_like
 

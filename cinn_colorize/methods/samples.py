@@ -167,17 +167,12 @@ def in_file(recipe: Mapping[str, str], format: str, encoding: Encoding) -> dict[
 def likeliest(samples: Iterable[Sample], k: SupportsIndex | None = None) -> list[Sample]:
     """Sort samples of a photo by log density, the likeliest first, and return all or the first k.
 
-    A TypeError if k is no integer, a ValueError if it is below 1, or a sample follows hints: it has no
-    density.
+    A TypeError if k is no integer, a ValueError if it is below 1, or a sample follows hints: it has none.
     """
-    k = None if k is None else whole_number(k, "k", 1)
-
-    def density(sample: Sample) -> float:
-        if sample.log_prob is None:
-            raise ValueError("samples that follow hints have no density")
-        return sample.log_prob
-
-    return sorted(samples, key=density, reverse=True)[:k]
+    k, samples = None if k is None else whole_number(k, "k", 1), list(samples)
+    if any(sample.log_prob is None for sample in samples):
+        raise ValueError("samples that follow hints have no density")
+    return sorted(samples, key=lambda sample: sample.log_prob or 0, reverse=True)[:k]
 
 
 def typical(samples: Sequence[Sample], k: SupportsIndex | None = None) -> list[Sample]:

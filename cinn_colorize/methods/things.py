@@ -18,11 +18,15 @@ import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
 from numpy.typing import NDArray
+from PIL import ImageDraw
+from PIL.Image import Image
 
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.options import HintReach
+from cinn_colorize.imaging.photo import Photo
 from cinn_colorize.methods.conditioned import Conditioned
 from cinn_colorize.methods.ensemble import AT_A_TIME, in_parts, recolored
+from cinn_colorize.methods.hint import Hint
 from cinn_colorize.methods.hint_map import HintMap, neighbours
 from cinn_colorize.methods.samples import Sample
 
@@ -86,9 +90,17 @@ def find(members: Sequence[Floats], hints: HintMap) -> Floats:
     leaving = steps.sum(axis=1) + ending.sum(0) + elsewhere
     system = (scipy.sparse.diags_array(leaving) - steps).tocsc()
     shares = scipy.sparse.linalg.splu(system).solve(ending.T).T
+    grown = shares * np.array([[wish.size] for wish in hints.wishes])
+    shares = grown / (1 + (grown - shares).sum(0))
     inside = np.clip(0.5 + (shares - 0.5) / (2 * _SOFT), 0, 1)
     smooth = inside**2 * (3 - 2 * inside)
     return smooth.reshape(-1, height, width).astype(np.float32)
+
+
+def at(hint: Hint, photo: Photo, conditioned: Conditioned, size: int) -> Floats:
+    """Return the share of each place in the thing of a hint, (size, size); PhotoError if it lies outside."""
+    (thing,) = find(drawn(conditioned), HintMap.of(photo, [hint]))
+    return np.asarray(cv2.resize(thing, (size, size), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _directions(members: Doubles) -> Doubles:
@@ -124,10 +136,17 @@ def recolor(samples: Sequence[Floats], things: Floats, hints: HintMap) -> list[F
     return [ab + inside * rest for ab, rest in zip(moved, hints.spread(lacking), strict=True)]
 
 
-def outlines(things: Floats, size: tuple[int, int]) -> Iterator[list[tuple[int, int]]]:
-    """Yield the outlines of things in a picture of ``size`` (height and width), as places x, y."""
+def outlined(picture: Image, photo: Photo, things: Floats) -> Image:
+    """Outline things in a picture of a whole photo, of any size, and return it."""
+    for outline in outlines(things, photo, (picture.height, picture.width)):
+        ImageDraw.Draw(picture).polygon(outline, outline="white")
+    return picture
+
+
+def outlines(things: Floats, photo: Photo, size: tuple[int, int]) -> Iterator[list[tuple[int, int]]]:
+    """Yield the outlines of things in a whole photo of any ``size``, height and width, as places x, y."""
+    box, method = photo.inside.scaled((photo.height, photo.width), size), cv2.CHAIN_APPROX_SIMPLE
     for thing in things:
-        inside = cv2.resize(thing, size[::-1]) > 0.5
-        found, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-        for outline in found:
-            yield [(int(x), int(y)) for x, y in outline[:, 0]]
+        inside = (cv2.resize(thing, box.size[::-1]) > 0.5).astype(np.uint8)
+        found, _ = cv2.findContours(inside, cv2.RETR_LIST, method, offset=(box.left, box.top))
+        yield from ([(int(x), int(y)) for x, y in one[:, 0]] for one in found if len(one) > 2)  # no specks

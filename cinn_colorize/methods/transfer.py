@@ -65,16 +65,10 @@ def transfer(
 ) -> list[Sample]:
     """Give the photo the colours of another (paper Fig. 15): decode its code, mixed with noise.
 
-    Errors are those of :meth:`Conditioned.sample`.
-
-    Args:
-        conditioned: the photo.
-        reference: code of the other photo, see :meth:`BaseColorizer.reference`.
-        n: number of variants, which differ by their noise.
-        noise: share s in [0, 1] of the noise in z = sqrt(1 - s) z_reference + sqrt(s) noise, given like a
-            temperature; by default, and for levels that are not named, :func:`transfer_noise`.
-        temperature: temperature of the noise, given as in :meth:`Conditioned.sample`; 0.5 where it is not.
-        seed: seed of the first variant's noise.
+    ``noise`` is the share s in [0, 1] of the noise in z = sqrt(1 - s) z_reference + sqrt(s) noise, given like
+    a temperature; by default, and for levels that are not named, :func:`transfer_noise`. The n variants
+    differ by their noise; its temperature, 0.5 where none is given, its seeds and errors are as in
+    :meth:`Conditioned.sample`. The reference is of :meth:`BaseColorizer.reference`.
     """
     from cinn_colorize.latents.latent import Latent
 

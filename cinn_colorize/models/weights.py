@@ -48,9 +48,7 @@ def load_model(name: str = DEFAULT, source: str | os.PathLike[str] | None = None
     Args: name: name of the model in the registry. source: its weights, a path or ``hf:owner/name``; None for
     the packaged ones, whose SHA-256 is verified.
 
-    Raises:
-        WeightsError: the model is unknown, or the weights cannot be found or fetched, are damaged or belong
-            to another model.
+    A WeightsError if the model is unknown, or they cannot be found, are damaged or belong to another model.
     """
     path, digest = find_weights(name, source)
     return Loaded.of(_build(path, name, trusted=digest == MODELS[name].sha256), digest)

@@ -62,6 +62,7 @@ class Server:
             "/open": self._to("describe"),
             "/before": self._to("before", _size),
             "/prepare": self._to("prepare"),
+            "/outline": self._to("outline"),
             "/palette": self._to("palette", partial(_whole, name="x"), partial(_whole, name="y")),
             "/command": self._to("command"),
             "/keep": lambda asked: self._do("keep", PageRequest.parse(asked), then=self._kept),

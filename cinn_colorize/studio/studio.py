@@ -26,6 +26,7 @@ from cinn_colorize.imaging import color
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.options import Encoding, Rendering
 from cinn_colorize.imaging.photo import Photo, open_photo, recipe_at
+from cinn_colorize.imaging.picture import fitted
 from cinn_colorize.methods import things
 from cinn_colorize.methods.base import SampleMethod
 from cinn_colorize.methods.hint_map import HintMap
@@ -197,6 +198,19 @@ class Studio:
             opened.coming, opened.members = None, []
             raise
         return len(opened.members)
+
+    def outline(self, wanted: PageRequest) -> dict[str, object]:
+        """Return the outlines of the thing of the first hint in a small picture, and its size.
+
+        There are none until all that tells things apart is drawn.
+        """
+        opened = self._opened(wanted)
+        size = fitted(opened.photo.height, opened.photo.width, SIZES["small"])
+        lines = list[list[tuple[int, int]]]()
+        if len(opened.members) == things.MEMBERS:
+            thing = things.find(opened.members, HintMap.of(opened.photo, wanted.hints))[:1]
+            lines += things.outlines(thing, opened.photo, size)
+        return {"size": size[::-1], "lines": lines}
 
     def palette(self, wanted: PageRequest, x: int, y: int) -> list[dict[str, object]]:
         """Return the colours that samples have at a pixel, the most frequent first, at the photo's own L."""

@@ -256,6 +256,14 @@ def test_hints_colour_a_shot_along_its_motion_and_no_other(run):
         assert np.abs(redder[12:]).max() == 0
 
 
+def test_hints_on_a_frame_that_is_left_out_are_told(run):
+    Path("shots.tsv").write_text("start\tend\tframe\thints\n0\t12\t2\t48,36,#c00000\n12\t24\t14\t9,9,#00f\n")
+    told = "old.mp4: the hints on frame 2 lie outside --from and --to, and have no effect"
+    part = run("old.mp4", "-s", 0, "--shots", "shots.tsv", "--from", 0.25, "--to", 0.4)
+    assert (part.exit_code, part.stderr.count(told), part.stderr.count("no effect")) == (0, 1, 1)
+    assert "no effect" not in run("old.mp4", "-s", 0, "--shots", "shots.tsv", "--overwrite").stderr
+
+
 def test_part_of_a_film_has_its_sound(run):
     make("sound.mkv", audio="libopus")
     assert run("sound.mkv", "-s", 0, "--from", 0.2, "--to", "0:00.6", "-q").exit_code == 0

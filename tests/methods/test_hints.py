@@ -92,7 +92,8 @@ def test_a_hint_is_read_as_it_is_written():
         "1,2,#11223344",
         "-1,2,#123456",
         "1.5,2,#123456",
-        "1,2,#123456,3",
+        "1,2,#123456,3,4",
+        "1,2,#123456,x",
     ):
         with pytest.raises(ValueError, match=r"is not a (hint|colour)"):
             Hint.parse(text)

@@ -130,7 +130,7 @@ COMPLETE_WITH = {
     "temperatures": {"temperatures": "0.0,1.0", "scaled": "all"},
     "hints": {"hints": "1,1,#ff0000", "strokes": "", "reach": "thing"},
     "transfer": {"noise": "1.0", "reference": "00"},
-    "mix": {"outside_seed": "1", "mask": "00"},
+    "mix": {"outside_seed": "1", "mask": "00", "of": ""},
 }
 
 

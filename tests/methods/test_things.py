@@ -1,5 +1,7 @@
 """Hints that recolour the thing they lie on, and nothing else."""
 
+import itertools
+
 import numpy as np
 import pytest
 from helpers import preloaded
@@ -161,3 +163,64 @@ def test_both_kinds_are_made_again(tmp_path, photo, colorizer, monkeypatch):
         assert again.exit_code == 0, again.stderr
         assert (tmp_path / f"again_{reach}.png").read_bytes() == made[-1].read_bytes()
     assert [read_recipe(path).get("reach") for path in made] == ["thing", None]
+
+
+def test_a_larger_size_grows_a_thing_and_a_smaller_one_shrinks_it(colorizer, photo):
+    """By a factor of the odds, so each contains the smaller ones, and others get what is left."""
+    members, beside = things.drawn(colorizer.condition(photo)), Hint(90, 60, BLUE)
+
+    def found(*hints):
+        return things.find(members, HintMap.of(photo, hints))
+
+    sizes = [Hint(20, 30, RED, size) for size in (0.25, 0.5, 1, 2, 4)]
+    for small, large in itertools.pairwise(sizes):
+        (one,), (more,) = found(small), found(large)
+        assert (one <= more + 1e-6).all()
+        assert one.sum() < more.sum()
+        first, second = found(small, beside), found(large, beside)
+        assert first[1].sum() > second[1].sum()
+        assert max(first.sum(0).max(), second.sum(0).max()) <= 1 + 1e-6
+
+
+def test_hints_of_one_colour_and_two_sizes_are_two_things(flat, halves):
+    hints = HintMap.of(flat, [Hint(20, 64, RED, 2), Hint(40, 64, RED), Hint(40, 70, RED)])
+    assert [wish.size for wish in hints.wishes] == [2, 1]
+    assert len(things.find(halves, hints)) == 2
+
+
+def test_a_speck_has_no_outline():
+    thing = np.zeros((1, 64, 64), np.float32)
+    thing[0, 5, 5] = 1
+    thing[0, 20:30, 20:30] = 1
+    assert len(list(things.outlines(thing, open_photo(np.zeros((64, 64), np.uint8)), (64, 64)))) == 1
+
+
+@pytest.mark.parametrize("text", ["3,4,#a02832", "3,4,#a02832,2", "3,4,#a02832,0.25", "3,4,#a02832,0.015625"])
+def test_the_size_of_a_hint_is_in_its_text(text):
+    assert str(Hint.parse(text)) == text
+    assert Hint.of(Hint.parse(text)) == Hint.parse(text)
+    x, y, color, *size = text.split(",")
+    assert Hint.of((int(x), int(y), color, *map(float, size))) == Hint.parse(text)
+
+
+@pytest.mark.parametrize("size", ["0", "0.001", "100", "-1", "nan", "2,3"])
+def test_impossible_sizes(size):
+    with pytest.raises(ValueError, match=r"size of a hint must be from|is not a hint|is not a colour"):
+        Hint.parse(f"1,2,red,{size}")
+
+
+def test_the_command_and_the_recipe_have_the_size(colorizer, examples, tmp_path, monkeypatch):
+    """And the library gives the same."""
+    monkeypatch.chdir(tmp_path)
+    preloaded(monkeypatch, colorizer)
+    with Image.open(examples / "coffee.png") as image:
+        image.convert("L").resize((120, 80)).save("gray.png")
+    made = []
+    for hint in ("60,40,#c02020", "60,40,#c02020,4"):
+        done = CliRunner().invoke(app, ["gray.png", "-s", "3", "--hint", hint, "-o", "made", "--overwrite"])
+        assert done.exit_code == 0, done.stderr
+        assert read_recipe("made/gray_003.png")["hints"] == hint
+        made.append(np.asarray(Image.open("made/gray_003.png")))
+    assert not np.array_equal(*made)
+    (again,) = colorizer.colorize("gray.png", seed=3, hints=[(60, 40, "#c02020", 4)])
+    assert np.array_equal(again.rgb, made[1])

@@ -208,3 +208,59 @@ def test_hints_and_masks_are_made_by_keyboard(tab, photos):
         tab.page.keyboard.press("Shift+ArrowRight")
     pair = tab.changing(lambda: tab.page.keyboard.press("Space"))
     assert change(pair, 0.7, 0.5) > 2 * change(pair, 0.1, 0.1)
+
+
+def outlined(tab):
+    """The box around what is outlined on the picture, as shares of its width and height; None for nothing."""
+    box = "path => { const { x, y, width, height } = path.getBBox(); return [x, y, width, height]; }"
+    size = tab.page.evaluate("document.querySelector('#thing svg').viewBox.baseVal.width")
+    if tab.page.is_hidden("#thing"):
+        return None
+    found = tab.page.eval_on_selector("#thing .under", box)
+    return [value / size for value in found]
+
+
+def pointed_at(tab, place):
+    """What is outlined once the pointer has come to a place."""
+    before = tab.page.get_attribute("#thing path", "d")
+    tab.page.mouse.move(*tab.point(*place))
+    wait_for(lambda: tab.page.get_attribute("#thing path", "d") != before and outlined(tab), 60)
+    return tab.page.get_attribute("#thing path", "d")
+
+
+def test_the_thing_under_the_pointer_is_outlined_before_a_click(tab, photos):
+    tab.open(photos / "astronaut.png")
+    tab.page.mouse.move(*tab.point(0.4, 0.8))
+    assert outlined(tab) is None  # while one compares
+    tab.tool("Paint hints")
+    suit = pointed_at(tab, (0.5, 0.8))
+    x, _, width, _ = outlined(tab)
+    assert x < 0.5 < x + width
+    assert pointed_at(tab, (0.05, 0.1)) != suit
+    tab.page.mouse.move(0, 0)
+    wait_for(lambda: outlined(tab) is None, 10)
+    assert tab.page.is_disabled("#grow")
+
+
+def test_what_is_outlined_grows_and_gets_the_colour_of_a_click(tab, photos):
+    """By keys before the click, and by buttons after it; the command says how much."""
+    tab.open(photos / "astronaut.png")
+    tab.tool("Paint hints")
+    tab.page.locator("#color").fill("#1e6edc")
+    place = (0.5, 0.8)
+    shapes = [pointed_at(tab, place)]
+    for key in ("+", "-", "-"):
+        tab.page.keyboard.press(key)
+        wait_for(lambda: tab.page.get_attribute("#thing path", "d") != shapes[-1], 60)
+        shapes.append(tab.page.get_attribute("#thing path", "d"))
+    assert (shapes[0] == shapes[2], len(set(shapes))) == (True, 3)
+    plain, small = tab.changing(lambda: tab.page.mouse.click(*tab.point(*place)))
+    assert any(word.endswith("#1e6edc,0.5") for word in tab.copied())
+    for _ in range(2):
+        _, large = tab.changing(lambda: tab.page.click("#grow"))
+    changed = [(np.abs(picture - plain).max(2) > 8).mean() for picture in (small, large)]
+    assert changed[0] < changed[1]
+    assert any(word.endswith("#1e6edc,2") for word in tab.copied())
+    for _ in range(2):
+        _, again = tab.changing(lambda: tab.page.keyboard.press("Control+z"))
+    assert np.array_equal(again, small)

@@ -5,12 +5,17 @@ import shlex
 import sys
 import weakref
 
+import cv2
 import numpy as np
 import pytest
 from helpers import COLOR, GRAY, names
 from PIL import Image
 
 from cinn_colorize.errors import PhotoError
+from cinn_colorize.imaging.photo import open_photo
+from cinn_colorize.methods import things
+from cinn_colorize.methods.hint_map import HintMap
+from cinn_colorize.methods.hints import Hint
 from cinn_colorize.models.registry import DEFAULT, MODELS
 from cinn_colorize.request import SampleRequest, TransferRequest
 from cinn_colorize.studio.library import Library
@@ -192,3 +197,24 @@ def test_a_mask_is_saved_beside_its_picture_and_not_instead_of_another(tmp_path,
     assert saved == [first, other, first]
     with Image.open(tmp_path / "a_mask.png") as mask:
         assert np.count_nonzero(mask) == 100 * GRAY.shape[0]
+
+
+def test_the_outline_is_that_of_the_thing_which_a_hint_recolours(folder, narrow_weights, new_studio):
+    """Of the first hint, and once all that tells things apart is drawn."""
+    library = Library([folder / "a.jpg"])
+    (given,) = library.given()
+    studio = new_studio(library, weights=narrow_weights)
+    for frame in ("none", "30,20,250,200"):
+        hints = tuple(map(Hint.parse, ("120,100,#c02020", "200,150,#2040c0")))
+        wanted = PageRequest(photo=given["id"], hints=hints, frame=frame)
+        while studio.prepare(wanted) < things.MEMBERS:
+            assert studio.outline(wanted)["lines"] == []
+        photo = open_photo(folder / "a.jpg").framed(frame)
+        box, drawn = photo.inside, things.drawn(studio._colorizer(wanted).condition(photo))
+        (thing, _) = things.find(drawn, HintMap.of(photo, hints))
+        assert studio.outline(wanted)["size"] == (photo.width, photo.height)  # it is small
+        inside = np.zeros((photo.height, photo.width), np.uint8)
+        cv2.fillPoly(inside, [np.array(line, np.int32) for line in studio.outline(wanted)["lines"]], 1)
+        found = inside[box.top : box.bottom, box.left : box.right]
+        assert inside.sum() == found.sum() > 20
+        assert (found == (cv2.resize(thing, found.shape[::-1]) > 0.5)).mean() > 0.98

@@ -22,6 +22,9 @@ function temperature({ temperature, levels = {} }) {
   return [...(temperature ? [temperature] : []), ...own].join(",");
 }
 
+/** Hints in the words of the command line. */
+export const textOfHints = (hints) => hints.map(({ x, y, color, size = 1 }) => [x, y, color, ...(size === 1 ? [] : [size])].join()).join(" ");
+
 /** The wish for samples of a photo. */
 export function wish(entry, work, more = {}) {
   const { settings, hints } = work;
@@ -33,7 +36,7 @@ export function wish(entry, work, more = {}) {
     values.reference = settings.reference;
     if (settings.strength) values.strength = settings.strength;
   } else if (hints.length) {
-    values.hints = hints.map(({ x, y, color }) => `${x},${y},${color}`).join(" ");
+    values.hints = textOfHints(hints);
   }
   return { ...values, ...more };
 }

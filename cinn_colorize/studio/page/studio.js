@@ -1,6 +1,6 @@
 // The page holds wishes, in the words of the command line; the server draws what they ask for.
 
-import { album, fit, mask as maskOf, picture, pictureKey, recall, recalled, recallSent, remember, rememberSent, trace, untouched, wish as wishOf } from "./album.js";
+import { album, fit, mask as maskOf, picture, pictureKey, recall, recalled, recallSent, remember, rememberSent, trace, textOfHints, untouched, wish as wishOf } from "./album.js";
 import * as film from "./film.js";
 import { $, ask, attempt, calls, hold, renew, send } from "./server.js";
 import * as wall from "./wall.js";
@@ -13,8 +13,10 @@ let photo, here; // the open one, as the server describes it, and its entry
 let first = 0; // seed of the first of eight
 let chosen = null; // the seed of the large picture
 let isTypical = true; // whether it is the typical one, which nobody has chosen
-let hints = []; // {x, y, color, group}; a stroke is a group
+let hints = []; // {x, y, color, size, group}; a stroke is a group
 let group = null; // the chosen one
+let aim = null; // the hint whose thing is outlined: one of them, or one that a click would place
+let size = 1; // of things of new hints
 let mask = null; // {id, name}, and what it can be sent again from
 let reference = null; // likewise, from a file or a wish
 let strokes = []; // of the mask: {points, width, erase}
@@ -22,6 +24,7 @@ let hasColor = false; // whether a person has chosen a colour; until then, hints
 let coloring = null; // what waits for that colour
 let spot; // {x, y} of the cross-hair
 let past = [], future = []; // for undo and redo: hints and strokes
+let pointing; // the timer until what is aimed at is outlined
 let spread = null; // [entry, seed, settings] of the photos that got the mood of the open one, as they were
 
 // --- wishes -----------------------------------------------------------------------------------------------
@@ -113,6 +116,7 @@ async function look(entry) {
   chosen = here.work.seed ?? here.work.typical;
   isTypical = here.work.seed === null;
   [group, mask, spread, hasColor] = [null, null, null, false];
+  point(null);
   spot = { x: photo.width >> 1, y: photo.height >> 1 };
   document.documentElement.style.setProperty("--ratio", photo.width / photo.height);
   $("#sheet").style.setProperty("--whole", `${photo.width / devicePixelRatio}px`);
@@ -189,6 +193,7 @@ async function reframe() {
 function prepare() {
   const all = async () => {
     while ((await ask("prepare", wish({ hints: "", reference: "", strength: "" }))) < facts.members);
+    point(aim);
   };
   hold(all).catch(() => {});
 }
@@ -389,8 +394,9 @@ const draggers = {
       const last = hints.at(-1);
       if (Math.hypot(spot.x - last.x, spot.y - last.y) < Math.max(photo.width, photo.height) / 48) return;
     }
-    hints.push({ ...spot, color: $("#color").value, group });
+    hints.push({ ...spot, color: $("#color").value, size, group });
     update();
+    point(hints.at(-1));
   },
   mask(spot, isFirst) {
     if (isFirst) {
@@ -425,6 +431,41 @@ function drag(event) {
   };
 }
 
+/** Outline the thing of a hint, soon, or none. */
+function point(hint) {
+  aim = tool() === "hint" ? hint : null;
+  clearTimeout(pointing);
+  calls.outline?.abort();
+  for (const button of ["#grow", "#shrink"]) enable(button, aim);
+  if (!aim) return ($("#thing").hidden = true);
+  pointing = setTimeout(async () => {
+    const all = textOfHints([hint, ...hints.filter((other) => other !== hint)]);
+    const { size: box, lines } = await ask("outline", wish({ hints: all, reference: "", strength: "" })).catch(() => ({ lines: [] }));
+    if (aim !== hint) return;
+    $("#thing").hidden = !lines.length;
+    if (box) $("#thing svg").setAttribute("viewBox", `-0.5 -0.5 ${box.join(" ")}`);
+    document.querySelectorAll("#thing path").forEach((path) => path.setAttribute("d", lines.map((line) => `M${line.join(" ")}Z`).join("")));
+  }, 60);
+}
+
+/** Outline what is under the pointer: the thing of a hint, or of one that a click would place. */
+function hover(event) {
+  if (tool() !== "hint" || event.buttons || event.pointerType === "touch") return;
+  const node = event.target.closest("#hints > *");
+  point(node ? hints[[...$("#hints").children].indexOf(node)] : { ...place(event), color: $("#color").value, size });
+}
+
+/** Grow or shrink what is outlined, by a factor. */
+function grow(factor) {
+  const sized = (hint) => (hint.size = Math.min(64, Math.max(1 / 64, (hint.size ?? 1) * factor)));
+  if (!aim) return;
+  if (!hints.includes(aim)) return (size = sized(aim)), point(aim);
+  note();
+  hints.filter((hint) => hint.group === aim.group).forEach(sized);
+  point(aim);
+  attempt(() => draw());
+}
+
 /** Send the mask that is painted, if it is in use. */
 async function masked() {
   repaint();
@@ -449,7 +490,7 @@ function way({ key, shiftKey }) {
 function steer(event) {
   const path = way(event), kind = tool();
   if (event.target !== event.currentTarget || kind === "look" || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (path) move([spot], [spot], ...path), cross();
+  if (path) move([spot], [spot], ...path), cross(), point({ ...spot, color: $("#color").value, size });
   else if (event.key === "Escape") $("#tools :checked").focus();
   else if (event.key === "Enter" || event.key === " ") draggers[kind](spot, true), attempt(dropped[kind]);
   else return;
@@ -524,6 +565,7 @@ function focusHint() {
 
 function select(hint) {
   group = hint.group;
+  point(hint);
   $("#color").value = hint.color;
   update();
   focusHint();
@@ -573,6 +615,7 @@ function removeHints(which) {
 /** Show what the state has to show beside pictures. */
 function update() {
   const kind = tool();
+  if (kind !== "hint" || (aim?.group && !hints.includes(aim))) point(null);
   $("#hinting").hidden = kind !== "hint";
   $("#joining").hidden = $("#paint").hidden = kind !== "mask";
   $("#sheet").classList.toggle("drawing", kind !== "look");
@@ -703,6 +746,10 @@ on("#tools", "change", () => {
   if (mask || tool() === "mask") return joined();
 });
 on("#sheet", "pointerdown", drag);
+$("#sheet").addEventListener("pointermove", hover);
+$("#sheet").onpointerleave = () => point(hints.find((hint) => hint.group === group) ?? null);
+on("#grow", "click", () => grow(2));
+on("#shrink", "click", () => grow(0.5));
 $("#sheet").onkeydown = steer;
 $("#sheet").onfocus = () => $("#sheet").matches(":focus-visible") && cross();
 $("#sheet").onblur = () => ($("#cross").hidden = true);
@@ -733,7 +780,9 @@ on("#reference", "click", (event) => {
 document.addEventListener("keydown", (event) => {
   const types = event.target.closest("select, [type=color]"), steps = event.target.closest("input"), key = event.key.toLowerCase();
   if (key === "z" && (event.ctrlKey || event.metaKey)) return event.preventDefault(), event.shiftKey ? redo() : undo();
-  if (!photo || types || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!photo || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (tool() === "hint" && "+=-".includes(key)) return grow(key === "-" ? 0.5 : 2);
+  if (types) return;
   if ("12345678".includes(key)) attempt(() => choose(first + Number(key) - 1));
   else if (key === "s") attempt(save);
   else if (key === "f") wall.favour(here);
