@@ -75,7 +75,7 @@ class Hint:
         The colour is ``#rrggbb``, ``#rgb``, either without ``#``, or a name of CSS such as ``red``.
 
         >>> Hint.parse("310,120,#a02832")
-        Hint(x=310, y=120, rgb=(160, 40, 50))
+        Hint(x=310, y=120, rgb=(160, 40, 50), size=1.0)
         """
         found = _HINT.fullmatch(text.replace(" ", ""))
         if not found:
