@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,7 @@ def find_inputs(
     recursive: bool = False,
     output: Path,
     not_taken: list[Path] | None = None,
+    takes: Callable[[Path], bool] | None = None,
 ) -> list[Input | PhotoError]:
     """Return the photos that are meant, each once, in a fixed order; an argument without photos is an error.
 
@@ -44,8 +45,9 @@ def find_inputs(
         recursive: include all below a folder; the results go into the same tree, or one for each of several.
         output: the output folder, which is skipped where it lies below a folder of photos.
         not_taken: receives what else these folders hold, and links to folders that are not followed.
+        takes: tells which files of folders are meant; None for photos.
     """
-    search = _Search(recursive, output, [] if not_taken is None else not_taken)
+    search = _Search(recursive, output, [] if not_taken is None else not_taken, takes or is_photo)
     items: list[Input | PhotoError] = []
     matches = [(argument, _matches(argument)) for argument in arguments]
     paths = [path for argument, matched in matches for path in matched or [argument]]
@@ -163,6 +165,7 @@ class _Search:
     recursive: bool
     output: Path
     not_taken: list[Path]
+    takes: Callable[[Path], bool]
 
     def photos(self, path: Path, below: Path, *, named: bool) -> Iterator[Input | PhotoError]:
         """Yield a file, or the photos of a folder, or what is wrong with them."""
@@ -197,7 +200,7 @@ class _Search:
                 path = folder / entry.name
                 if entry.is_dir(follow_symlinks=False):
                     subfolders.append((path, below / entry.name))
-                elif _may_be_photo(entry) and is_photo(path):
+                elif _may_be_photo(entry) and self.takes(path):
                     yield Input(path, below, named=False)
                 elif not os.path.isdir(path) or (self.recursive and not self._is_output(path)):  # noqa: PTH112
                     self.not_taken.append(path)

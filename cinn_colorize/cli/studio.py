@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 import socket
+import threading
+import time
 import webbrowser
 from dataclasses import dataclass
 from functools import partial
@@ -22,19 +24,24 @@ from cinn_colorize.cli.common import (
     recursive_option,
 )
 from cinn_colorize.cli.console import print_path, say, show_log
-from cinn_colorize.errors import PhotoError
-from cinn_colorize.imaging.options import option
+from cinn_colorize.errors import CinnError, PhotoError
+from cinn_colorize.files.formats import is_film
+from cinn_colorize.files.processes import end_with_parent
+from cinn_colorize.imaging.options import FilmEncoding, option
 from cinn_colorize.request import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from multiprocessing.connection import Connection
 
     from cinn_colorize.studio.guard import Guard
-    from cinn_colorize.studio.library import Shelf
+    from cinn_colorize.studio.library import Item, Shelf
+    from cinn_colorize.studio.page_request import Row
     from cinn_colorize.studio.studio import Studio
 
 _ANY = ("0.0.0.0", "::")  # addresses of all networks
 _HOST = "Address to listen at; any but this machine's own requires the token in the URL printed."
+_OFTEN = 0.5  # seconds between two reports of progress
 _NEEDED = ("starlette", "uvicorn", "python_multipart")
 
 
@@ -57,7 +64,7 @@ class StudioOptions:
 def studio(
     photos: Annotated[
         list[Path] | None,
-        argument("PHOTO", "Photos and folders to choose from; results are saved beside them."),
+        argument("PHOTO", "Photos, films and folders to choose from; results are saved beside them."),
     ] = None,
     *,
     options: StudioOptions,
@@ -78,14 +85,22 @@ def studio(
         raise typer.BadParameter("anyone could save beside these photos; name none", param_hint="--public")
     guidance = options.network.chosen_guidance
     with options.general.reporting():
-        from cinn_colorize.batch.inputs import find_inputs
+        from cinn_colorize.batch.inputs import find_inputs, is_photo
         from cinn_colorize.studio.library import Library
         from cinn_colorize.studio.server import Server
 
-        inputs = find_inputs(photos or [], recursive=options.recursive, output=Path())
+        has_films = bool(find_spec("av")) and not options.public
+        inputs = find_inputs(
+            photos or [],
+            recursive=options.recursive,
+            output=Path(),
+            takes=lambda path: is_photo(path) or (has_films and is_film(path.suffix)),
+        )
         if errors := [item for item in inputs if isinstance(item, PhotoError)]:
             raise errors[0]
         paths = [item.path for item in inputs if not isinstance(item, PhotoError)]
+        if not has_films and any(is_film(path.suffix) for path in paths):
+            raise CinnError("films require PyAV; pip install 'cinn-colorize[film]'")
         if options.network.device not in ("auto", "cpu"):
             device_of(options.network.device)  # otherwise torch is imported after the page is there
         options.network.spec()  # reports weights that cannot be used before a page is there
@@ -99,7 +114,9 @@ def studio(
                 say(f"open {url} in a browser{elsewhere}; Ctrl-C ends")
                 if options.browser:
                     webbrowser.open(url)
-                Server(library, partial(_load, options, guidance), print_path).run(listening, guard)
+                render = partial(_render, options) if has_films else None
+                load = partial(_load, options, guidance)
+                Server(library, load, print_path, render).run(listening, guard)
         finally:
             library.close()
 
@@ -110,6 +127,35 @@ def _load(options: StudioOptions, guidance: float, library: Shelf) -> Studio:
     show_log(options.general.quiet, options.general.verbose)
     network = vars(options.network) | {"guidance": guidance}
     return Studio(library, options.reading.limit, words(options.network, without=["guidance"]), **network)
+
+
+def _render(options: StudioOptions, pipe: Connection, share: Any, film: Item, shots: list[Row]) -> None:
+    """Colorize a film as ``cinn-colorize film`` does, and tell how far it is."""
+    end_with_parent()
+    from cinn_colorize.batch.films import FilmPlan, Films
+    from cinn_colorize.batch.plan import Existing, Failure, Result
+    from cinn_colorize.studio.shots import plan
+
+    _, request, pattern = plan(film, shots, [])
+    method, folder = request.method(options.network.info), film.path.parent
+    refuse, encoding = Existing.REFUSE, FilmEncoding()
+    made = FilmPlan(
+        request=request, method=method, folder=folder, pattern=pattern, existing=refuse, encoding=encoding
+    )
+    films = Films([film.path], made, options.network.spec(), None)
+
+    def watch() -> None:
+        while True:
+            time.sleep(_OFTEN)
+            share.value = films.done / max(1, films.frames)
+
+    threading.Thread(target=watch, daemon=True).start()
+    for event in films.run():
+        if isinstance(event, Failure):
+            pipe.send({"error": event.message, "over": True})
+        elif isinstance(event, Result):
+            print_path(event.output)
+            pipe.send({"path": event.output, "over": True})
 
 
 def _doors(options: StudioOptions, listening: socket.socket) -> tuple[str, Callable[[Any], Guard]]:

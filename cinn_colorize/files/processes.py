@@ -19,9 +19,10 @@ CONTEXT = get_context("spawn")  # a forked process could wait for a thread that 
 class Child:
     """A process that works with its end of a pipe and further arguments; ``pipe`` is the other end."""
 
-    def __init__(self, work: Callable[..., object], *arguments: object) -> None:
+    def __init__(self, work: Callable[..., object], *arguments: object, daemon: bool = True) -> None:
         self.pipe, theirs = CONTEXT.Pipe()
-        self.process = CONTEXT.Process(target=work, args=(theirs, *arguments), daemon=True)
+        # One that is no daemon may start processes, and must be killed.
+        self.process = CONTEXT.Process(target=work, args=(theirs, *arguments), daemon=daemon)
         with blocked_in_children(signal.SIGINT):
             self.process.start()
         theirs.close()  # so that the pipe ends with the process

@@ -129,7 +129,7 @@ class FilmReader:
                 raise self._error(f"{problem}; cut it there")
             if start is None or last >= start:
                 luma = self._luma(frame)
-                yield DecodedFrame(last, luma, self._seen(luma))
+                yield DecodedFrame(last, luma, self.seen(luma))
         self.check_unchanged()
 
     def opened(self) -> InputContainer:
@@ -270,12 +270,13 @@ class FilmReader:
             return luma
         return gray_luma(coding, luma, cb, cr)
 
-    def _seen(self, luma: Pixels) -> NDArray[np.uint8]:
-        box = self.box
+    def seen(self, luma: Pixels, height: int = SIZE, width: int = SIZE) -> NDArray[np.uint8]:
+        """Return L* times 2.55 of the picture inside the bars, as it is seen, at another size."""
+        box, turned = self.box, (height, width) if self.facts.turns % 2 else (width, height)
         L = cv2.LUT(luma[box.top : box.bottom, box.left : box.right], lightness_bytes(self.facts.coding))
-        while min(L.shape) >= 4 * SIZE:  # halving is much faster than other ratios
+        while min(L.shape) >= 4 * max(turned):  # halving is much faster than other ratios
             L = cv2.resize(L, (L.shape[1] // 2, L.shape[0] // 2), interpolation=cv2.INTER_AREA)
-        L = cv2.resize(L, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+        L = cv2.resize(L, turned, interpolation=cv2.INTER_AREA)
         return np.ascontiguousarray(np.rot90(L, self.facts.turns))
 
 

@@ -8,7 +8,7 @@ with what they came from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -144,15 +144,20 @@ def _next(recent: dict[int, Frame], t: int, last: int) -> tuple[bool, int]:
 _COLUMNS = [field.name for field in fields(Shot)]
 
 
-def write_shots(path: Path, shots: Iterable[Shot]) -> None:
-    """Write a table of shots, a line each, with tabs between its columns; what is None stays empty."""
+def table_of(shots: Iterable[Shot]) -> bytes:
+    """Return a table of shots, a line each, with tabs between its columns; what is None stays empty."""
     lines = ["\t".join(_COLUMNS)]
     for shot in shots:
         hints, gray = " ".join(map(str, shot.hints)), "gray" if shot.gray else None
         values = [shot.start, shot.end, shot.seed, shot.temperature, shot.frame, hints, gray]
         lines.append("\t".join("" if value is None else str(value) for value in values))
+    return ("\n".join(lines) + "\n").encode()
+
+
+def write_shots(path: Path, shots: Iterable[Shot]) -> None:
+    """Write a table of shots."""
     with writing(path) as file:
-        file.write(("\n".join(lines) + "\n").encode())
+        file.write(table_of(shots))
 
 
 def read_shots(path: Path, levels: Sequence[int]) -> list[Shot]:
@@ -175,7 +180,7 @@ def read_shots(path: Path, levels: Sequence[int]) -> list[Shot]:
             if len(row) > len(names):
                 raise ValueError(f"has {len(row)} columns, the first line {len(names)}")
             values = {name: value.strip() for name, value in zip(names, row, strict=False)}
-            shots.append(_shot(values, end, levels))
+            shots.append(shot_of(values, levels, end))
             end = shots[-1].end
         except ValueError as error:
             errors.append(f"{printable_name(path)}: line {number}: {error}")
@@ -184,11 +189,12 @@ def read_shots(path: Path, levels: Sequence[int]) -> list[Shot]:
     return shots
 
 
-def _shot(row: dict[str, str], after: int, levels: Sequence[int]) -> Shot:
+def shot_of(row: Mapping[str, str], levels: Sequence[int], after: int | None = None) -> Shot:
+    """Read a line of a table of shots, by its columns, which follows frame ``after``; else a ValueError."""
     start, end = (_frame(name, row.get(name, "")) for name in ("start", "end"))
     if start >= end:
         raise ValueError(f"the shot ends with frame {end}, before it starts with {start}")
-    if start != after:
+    if after not in (None, start):
         raise ValueError(f"the shot starts with frame {start}, but the one before it ends with {after}")
     seed, temperature = row.get("seed"), row.get("temperature") or None
     parse_temperature(temperature, levels, 1.0)

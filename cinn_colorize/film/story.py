@@ -14,7 +14,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -41,7 +40,6 @@ log = logging.getLogger(__name__)
 Count = Callable[[float], object]  # is told of how many frames all work is done
 
 SURVEYED, DRAWN, RENDERED = 0.1, 0.5, 0.4  # shares of the work on a frame, about
-_TILE = 240  # pixels on the longer side of a tile of a contact sheet
 _TYPICAL = 16  # shots, the longest ones, whose frames decide on the typical seed
 
 
@@ -59,10 +57,9 @@ class Part:
         starts = self.times[::WINDOW]
         return list(zip(starts, [*starts[1:], self.end], strict=True))
 
-    def middle(self, film: FilmReader) -> Frame:
-        """Return L of the frame in the middle, (256, 256) uint8, L* x 2.55."""
-        at = self.times[len(self.times) // 2]
-        return next(film.frames(at, self.end)).L
+    def middle(self, film: FilmReader) -> DecodedFrame:
+        """Return the frame in the middle."""
+        return next(film.frames(self.times[len(self.times) // 2], self.end))
 
 
 def survey(
@@ -122,7 +119,7 @@ def typical(
 ) -> list[int]:
     """Return which seeds of a method are kept: those that are typical of all the shots of a film together."""
     longest = sorted(parts, key=lambda part: (part.shot.gray, -len(part.times)))[:_TYPICAL]
-    seen = (conditioned(colorizer, part.middle(film)) for part in longest)
+    seen = (conditioned(colorizer, part.middle(film).L) for part in longest)
     drawn = [one.coarse(method.number, method.temperature, method.seed) for one in seen]
     return [method.seed + i for i in medoids(np.concatenate(drawn, axis=-1), method.kept)]
 
@@ -158,7 +155,7 @@ def colorize_part(
     colours = _colours(film, part, done, drawer, given, count)
     light: Sequence[Floats | None] = [None] * len(seeds)
     if method.rendering.white_balance and not part.shot.gray:
-        light = drawer.lights(part.middle(film))
+        light = drawer.lights(part.middle(film).L)
 
     def planes(frame: DecodedFrame, ab: Floats | None, i: int) -> Any:
         if ab is not None:
@@ -197,17 +194,21 @@ def _colours(
         yield stamps[k], ab
 
 
-def sheet_row(film: FilmReader, part: Part, method: SampleMethod, colorizer: BaseColorizer) -> list[Tile]:
-    """Return the tiles of a shot: its middle frame in gray, with the time it begins, and samples of it."""
-    seen = part.middle(film)
-    height, width = film.box.size
+def still(film: FilmReader, part: Part, longest: int) -> tuple[DecodedFrame, Floats]:
+    """Return the middle frame of a shot, and the L* (H, W) that it shows, a side at most ``longest``."""
+    frame, (height, width) = part.middle(film), film.box.size
     width = round(width * (film.facts.aspect or 1))
-    size = fitted(*((width, height) if film.facts.turns % 2 else (height, width)), _TILE)
-    L = lightness_of(cv2.resize(seen, size[::-1], interpolation=cv2.INTER_AREA))
-    second = (part.times[0] - film.facts.start) * film.facts.time_base
-    colours = [(np.zeros((2, *size), np.float32), f"{second // 60:02d}:{float(second % 60):04.1f}")]
-    for sample in conditioned(colorizer, seen).sample(method.number, method.temperature, method.seed):
-        ab = shown(lightness_of(seen), sample.ab, method.rendering)
-        wide = Upsampler(ab, lightness_of(seen), size).rows(0, size[0], L)
-        colours.append((wide, f"seed {sample.seed}"))
+    size = fitted(*((width, height) if film.facts.turns % 2 else (height, width)), longest)
+    return frame, lightness_of(film.seen(frame.luma, *size))
+
+
+def sheet_row(
+    film: FilmReader, part: Part, method: SampleMethod, colorizer: BaseColorizer, longest: int = 240
+) -> list[Tile]:
+    """Return the tiles of a shot: its :func:`still`, with the time it begins, and samples of it."""
+    (frame, L), second = still(film, part, longest), (part.times[0] - film.facts.start) * film.facts.time_base
+    colours = [(np.zeros((2, *L.shape), np.float32), f"{second // 60:02d}:{float(second % 60):04.1f}")]
+    for sample in conditioned(colorizer, frame.L).sample(method.number, method.temperature, method.seed):
+        ab = shown(seen := lightness_of(frame.L), sample.ab, method.rendering)
+        colours.append((Upsampler(ab, seen, L.shape).rows(0, len(L), L), f"seed {sample.seed}"))
     return [(Image.fromarray(color.compose(L, ab, depth=8)), label) for ab, label in colours]

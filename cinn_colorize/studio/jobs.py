@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from multiprocessing.connection import Connection
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -174,7 +175,7 @@ def _serve(pipe: Connection, load: Load, folder: Path) -> None:
         while True:
             method, shelf.items, arguments = pipe.recv()
             try:
-                pipe.send((getattr(studio, method)(*arguments), None))
+                pipe.send((attrgetter(method)(studio)(*arguments), None))
             except Exception as error:
                 error.add_note(traceback.format_exc())  # of which nothing travels otherwise
                 pipe.send((None, error))

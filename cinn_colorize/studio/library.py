@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 
 from cinn_colorize.errors import PhotoError
 from cinn_colorize.files.atomic import TemporaryFolder
-from cinn_colorize.files.formats import FORMATS, OUTPUT_SUFFIXES, format_of_content
+from cinn_colorize.files.formats import FORMATS, OUTPUT_SUFFIXES, format_of_content, is_film
 from cinn_colorize.imaging.options import MAX_PIXELS
 
 _MOST_SENT, _MOST_BYTES = 64, 2**32  # beyond these, the files used longest ago are forgotten
@@ -34,6 +34,10 @@ class Item:
     name: str  # in messages and commands
     given: bool = False  # on the command line, so that results are saved beside it
     made: bool = False  # here, so that it is saved together with what was made from it
+
+    @property
+    def is_film(self) -> bool:
+        return is_film(self.path.suffix)
 
 
 class Shelf:
@@ -97,6 +101,7 @@ class Library(Shelf):
                 "id": item.id,
                 "key": sha256(os.fsencode(item.path.absolute())).hexdigest(),  # by which a page remembers it
                 "name": item.name,
+                "film": item.is_film,
                 "done": item.path.with_suffix("") in done,
             }
             for item in self._given.values()
@@ -160,9 +165,21 @@ class Library(Shelf):
         return message
 
     def _has_recipe(self, path: Path) -> bool:
-        from cinn_colorize.imaging.photo import recipe_at  # heavy: the page is there before it is needed
+        # heavy: the page is there before it is needed
+        if is_film(path.suffix):
+            from cinn_colorize.film.writing import read_recipe
+
+            return bool(read_recipe(path))
+        from cinn_colorize.imaging.photo import recipe_at
 
         return bool(recipe_at(path, self._max_pixels))
+
+
+def numbered(path: Path) -> Iterator[Path]:
+    """Yield a path, and then those with 2, 3 and so on at the end of the name."""
+    yield path
+    for number in range(2, 10**6):
+        yield path.with_stem(f"{path.stem}_{number}")
 
 
 def _files_in(folder: Path) -> list[Path]:

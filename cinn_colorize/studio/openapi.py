@@ -1,8 +1,10 @@
-"""The description of the HTTP API, in OpenAPI 3.1."""
+"""The description of the HTTP API, in OpenAPI 3.1: ``page/openapi.json`` with the options declared here."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from cinn_colorize import __version__
@@ -30,51 +32,9 @@ def _described() -> dict[str, tuple[str, str]]:
 
 
 OPTIONS = _described()
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-_FILE = {"type": "string", "format": "binary", "description": "The photo, as a file."}
-_FORM = {"type": "object", "properties": {"photo": _FILE}, "required": ["photo"]}
-_LINE = {"content": {"text/plain": {"schema": {"type": "string"}}}}
-_UNUSABLE = "An option or the photo cannot be used; why, in one line."
-
-OPENAPI: dict[str, Any] = {
-    "openapi": "3.1.0",
-    "info": {
-        "title": "cinn-colorize",
-        "version": __version__,
-        "summary": "Many plausible colorizations of a gray photo",
-        "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-    },
-    "paths": {
-        "/colorize": {
-            "post": {
-                "operationId": "colorize",
-                "summary": "Colorize a photo; the picture has its size, depth, profile, metadata and format.",
-                "parameters": [
-                    {"name": name, "in": "query", "schema": {"type": kind}, "description": text}
-                    for name, (kind, text) in OPTIONS.items()
-                ],
-                "requestBody": {
-                    "required": True,
-                    "content": {
-                        "multipart/form-data": {"schema": _FORM},
-                        "application/octet-stream": _BINARY,
-                        "image/*": _BINARY,
-                    },
-                },
-                "responses": {
-                    "200": {"description": "The picture, with its recipe.", "content": {"image/*": _BINARY}},
-                    "403": {"description": "Another site, another host or no token.", **_LINE},
-                    "413": {"description": "The photo is too large.", **_LINE},
-                    "422": {"description": _UNUSABLE, **_LINE},
-                },
-            }
-        },
-        "/healthz": {
-            "get": {
-                "operationId": "health",
-                "summary": "Tell whether the network is loaded.",
-                "responses": {"200": {"description": "It is."}, "503": {"description": "Not yet."}},
-            }
-        },
-    },
-}
+OPENAPI: dict[str, Any] = json.loads((Path(__file__).parent / "page" / "openapi.json").read_text("utf-8"))
+OPENAPI["info"]["version"] = __version__
+OPENAPI["paths"]["/colorize"]["post"]["parameters"] = [
+    {"name": name, "in": "query", "schema": {"type": kind}, "description": text}
+    for name, (kind, text) in OPTIONS.items()
+]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -9,17 +11,20 @@ from dataclasses import dataclass, fields
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from cinn_colorize.files.formats import own_suffix, written_suffix
 from cinn_colorize.imaging.options import Rendering, check_seeds, parse_number, parse_seed
-from cinn_colorize.latents.levels import format_levels
 from cinn_colorize.methods.hints import Hint, parse_hints
 from cinn_colorize.models.registry import MAX_GUIDANCE, ModelInfo
 from cinn_colorize.request import MixRequest, Request, SampleRequest, TransferRequest, words
 from cinn_colorize.studio.library import Item, Shelf
 
+if TYPE_CHECKING:
+    import PIL.Image
+
 SIZES = {"small": 480, "large": 1600, "full": 0}  # longer side of pictures on the page; 0 for the photo's
+Row = Mapping[str, str]  # a line of a table of shots, by its columns
 TYPICAL = "typical"  # instead of a seed: that of the picture which the command line gives
 _PARSERS: dict[str, Callable[[str], object]] = {
     "seed": lambda text: None if text == TYPICAL else parse_seed(text),
@@ -98,20 +103,38 @@ class PageRequest:
 
     def command(self, library: Shelf, info: ModelInfo, network: Sequence[str]) -> str:
         """Return the shell command that makes the same picture, with the words that choose the network."""
-        request = self.request(library, _argument)
-        temperature = format_levels(request.method(info).temperature)
-        arguments, more = [_argument(library[self.photo])], list[str]()
+        request = self.request(library, lambda item: argument(item.name))
+        arguments, more = [argument(library[self.photo].name)], list[str]()
         if isinstance(request, MixRequest):
             more = ["--no-sheet"]
         elif isinstance(request, TransferRequest):
             arguments.insert(0, str(request.reference))
         elif find_spec("torch"):
             more = ["--engine", "torch"]  # the studio's own, which encodes too
-        options = [*more, *words(request.at(temperature))]
+        options = [*more, *words(request.at(request.method(info).temperature))]
         if self.guidance not in (None, info.guidance_of(None)):
             options += ["--guidance", repr(self.guidance)]
-        command = ["cinn-colorize", request.command, *arguments, *options, *network]
-        return " ".join(map(_quoted, command))
+        return shell_command(request.command, *arguments, *options, *network)
+
+
+def rows_of(asked: Mapping[str, Any]) -> list[Row]:
+    """Return the shots of a film that a page names."""
+    shots = asked.get("shots", [])
+    if not (isinstance(shots, list) and all(isinstance(shot, dict) for shot in shots)):
+        raise ValueError("shots must be a list of objects")
+    return [{name: str(value) for name, value in shot.items()} for shot in shots]
+
+
+def shell_command(*words: str) -> str:
+    """Return a command of this program for a shell."""
+    return " ".join(map(_quoted, ["cinn-colorize", *words]))
+
+
+def data_url(picture: PIL.Image.Image) -> str:
+    """Return a picture as a JPEG in a URL."""
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=90)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _quoted(word: str) -> str:
@@ -123,6 +146,6 @@ def _quoted(word: str) -> str:
         return "$'" + "".join(f"\\x{byte:02x}" for byte in content) + "'"
 
 
-def _argument(item: Item) -> str:
+def argument(name: str | Path) -> str:
     """Return the name of a file for a shell, which must not be taken for an option or a list."""
-    return item.name if item.name[0] not in "-@" else os.path.join(".", item.name)  # noqa: PTH118
+    return str(name) if str(name)[0] not in "-@" else os.path.join(".", name)  # noqa: PTH118

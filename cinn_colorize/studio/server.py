@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
@@ -25,13 +26,15 @@ from starlette.types import Receive, Scope, Send
 from cinn_colorize.errors import CinnError, PhotoError, WorkerError, printable
 from cinn_colorize.files.limits import ADVICE, TooLargeError
 from cinn_colorize.imaging.options import whole_number
+from cinn_colorize.studio.film import RENDER, Films, Render
 from cinn_colorize.studio.guard import BACKLOG, TOKEN, Connection, Guard, LongRequestError
 from cinn_colorize.studio.jobs import Job, Jobs, Load
 from cinn_colorize.studio.library import ForgottenError, Item, Library
 from cinn_colorize.studio.openapi import OPENAPI, OPTIONS
-from cinn_colorize.studio.page_request import SIZES, PageRequest
+from cinn_colorize.studio.page_request import SIZES, PageRequest, rows_of
 
 T = TypeVar("T")
+Answer = Callable[[dict[str, Any]], Any]  # to what a page asks
 
 _PAGE = Path(__file__).parent / "page"
 _MOST = 64  # samples of a request
@@ -39,29 +42,37 @@ _PATIENCE = 2  # seconds that requests may take to end when the server does
 
 
 class Server:
-    """Answers pages and programs; another process must find ``load``, which makes the studio there."""
+    """Answers pages and programs; another process must find ``load``, which makes the studio there.
 
-    def __init__(self, library: Library, load: Load, saved: Callable[[Path], object]) -> None:
+    ``render`` colorizes films in a process; without it, none are taken.
+    """
+
+    def __init__(
+        self, library: Library, load: Load, saved: Callable[[Path], object], render: Render | None = None
+    ) -> None:
         self._library, self._saved = library, saved
         self._jobs = Jobs(load, library.folder)
+        self._films = render and Films(library, load, render)
 
     def app(self) -> Starlette:
         """Return the application, which a :class:`Guard` must protect."""
-        jobs: dict[str, Callable[[dict[str, Any]], Future[Any]]] = {
-            "/facts": lambda _: self._do(
-                "facts", then=lambda facts: facts | {"given": self._library.given()}
-            ),
-            "/open": lambda asked: self._do("describe", PageRequest.parse(asked)),
-            "/before": lambda asked: self._do("before", PageRequest.parse(asked), _size(asked)),
-            "/prepare": lambda asked: self._do("prepare", PageRequest.parse(asked)),
-            "/outline": lambda asked: self._do("outline", PageRequest.parse(asked)),
-            "/palette": lambda asked: self._do(
-                "palette", PageRequest.parse(asked), _whole(asked, "x"), _whole(asked, "y")
-            ),
-            "/command": lambda asked: self._do("command", PageRequest.parse(asked)),
+        number = partial(_whole, name="number", default=1)
+        jobs: dict[str, Answer] = {
+            "/facts": lambda _: self._do("facts", then=self._facts),
+            "/open": self._to("describe"),
+            "/before": self._to("before", _size),
+            "/prepare": self._to("prepare"),
+            "/outline": self._to("outline"),
+            "/palette": self._to("palette", partial(_whole, name="x"), partial(_whole, name="y")),
+            "/command": self._to("command"),
             "/keep": lambda asked: self._do("keep", PageRequest.parse(asked), then=self._kept),
             "/save": self._save,
         }
+        if films := self._films:
+            jobs |= {"/film/moods": self._to("shots.moods", rows_of, number), "/film/stop": films.stop}
+            jobs["/film/command"] = self._to("shots.command", rows_of)
+            for method in ("find", "preview", RENDER):
+                jobs[f"/film/{method}"] = partial(films.follow, method)
         routes = [
             Route("/", lambda _: FileResponse(_PAGE / "index.html")),
             Route("/healthz", self._health),
@@ -97,6 +108,8 @@ class Server:
             server.run(sockets=[listening])
         finally:
             self._jobs.end()
+            if self._films:
+                self._films.end()
         if server.ended_by == signal.SIGINT:
             raise KeyboardInterrupt  # the signal itself would count as a second Ctrl-C, which ends at once
         if server.ended_by:
@@ -114,12 +127,19 @@ class Server:
 
         return self._jobs.do(job, then)
 
-    def _answering(
-        self, job: Callable[[dict[str, Any]], Future[Any]]
-    ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def _to(self, method: str, *more: Callable[[dict[str, Any]], object]) -> Answer:
+        """Let a method of the studio answer a page; ``more`` reads what it takes beside the photo."""
+        return lambda asked: self._do(method, PageRequest.parse(asked), *(read(asked) for read in more))
+
+    def _facts(self, facts: dict[str, object]) -> dict[str, object]:
+        return facts | {"given": self._library.given(), "films": bool(self._films)}
+
+    def _answering(self, job: Answer) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         async def endpoint(request: Request) -> Response:
-            asked = await _asked(request)
-            return _Json(await _while_open(request, asyncio.wrap_future(job(asked))))
+            answer = job(await _asked(request))
+            if isinstance(answer, Future):
+                answer = await _while_open(request, asyncio.wrap_future(answer))
+            return _Json(answer)
 
         return endpoint
 
@@ -188,7 +208,7 @@ class Server:
         loaded = self._jobs.loaded.done() and not self._jobs.loaded.exception()
         return PlainTextResponse("ok" if loaded else "loading", 200 if loaded else 503)
 
-    def _kept(self, item: Item) -> dict[str, str]:
+    def _kept(self, item: Item) -> dict[str, object]:
         return _known(self._library.add(item))
 
     def _save(self, asked: dict[str, Any]) -> Future[Any]:
@@ -327,5 +347,5 @@ def _whole(asked: dict[str, Any], name: str, default: int | None = None) -> int:
         raise ValueError(str(error)) from None
 
 
-def _known(item: Item) -> dict[str, str]:
-    return {"id": item.id, "name": item.name}
+def _known(item: Item) -> dict[str, object]:
+    return {"id": item.id, "name": item.name, "film": item.is_film}

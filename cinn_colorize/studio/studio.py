@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -25,10 +23,10 @@ from cinn_colorize.errors import EngineError, ExistsError, PhotoError
 from cinn_colorize.files.atomic import mode_like, writing
 from cinn_colorize.files.formats import format_of_name
 from cinn_colorize.imaging import color
+from cinn_colorize.imaging.color import Floats
 from cinn_colorize.imaging.options import Encoding, Rendering
 from cinn_colorize.imaging.photo import Photo, open_photo, recipe_at
 from cinn_colorize.imaging.picture import fitted
-from cinn_colorize.latents.noise import Floats
 from cinn_colorize.methods import things
 from cinn_colorize.methods.base import SampleMethod
 from cinn_colorize.methods.hint_map import HintMap
@@ -38,8 +36,11 @@ from cinn_colorize.methods.samples import Colorization, Sample, in_file
 from cinn_colorize.methods.transfer import TEMPERATURE
 from cinn_colorize.models import find_weights, load_model
 from cinn_colorize.models.registry import MAX_GUIDANCE
-from cinn_colorize.studio.library import Item, Shelf
-from cinn_colorize.studio.page_request import SIZES, PageRequest
+from cinn_colorize.studio.library import Item, Shelf, numbered
+from cinn_colorize.studio.page_request import SIZES, PageRequest, data_url
+
+if TYPE_CHECKING:
+    from cinn_colorize.studio.shots import ShotDesk
 
 _OPEN = 8  # photos kept conditioned
 _KEPT = 256  # samples kept of each
@@ -102,6 +103,15 @@ class Studio:
         self._open: OrderedDict[tuple[object, ...], _Open] = OrderedDict()
         self.info = self._colorizer(PageRequest()).info
 
+    @cached_property
+    def shots(self) -> ShotDesk:
+        """What pages see of films, which require PyAV."""
+        from cinn_colorize.studio.shots import ShotDesk
+
+        asked, usual = self._default, self.info.guidance_of(None)
+        guidance = [] if asked == usual else ["--guidance", repr(asked)]
+        return ShotDesk(self.library, self._colorizer(PageRequest()), [*guidance, *self._network])
+
     def at_once(self, wanted: PageRequest) -> int:
         """Return how many samples take about as long as one, so that they are drawn together."""
         colorizer = self._colorizer(wanted)
@@ -138,7 +148,7 @@ class Studio:
     def before(self, wanted: PageRequest, size: str) -> str:
         """Return the photo as it is, as a data URL."""
         photo = self._opened(wanted).photo
-        return _url(photo.thumbnail(SIZES[size] or max(photo.width, photo.height)))
+        return data_url(photo.thumbnail(SIZES[size] or max(photo.width, photo.height)))
 
     def samples(self, wanted: PageRequest, number: int = 1) -> list[Sample]:
         """Draw samples from ``wanted.seed`` on, or return those that have been drawn before."""
@@ -174,7 +184,7 @@ class Studio:
                 picture = made.picture.thumbnail(max(photo.width, photo.height))
             else:
                 picture = PIL.Image.fromarray(made.rgb)  # 8 bits, sRGB
-            shown.append({"seed": made.seed, "log_prob": made.log_prob, "picture": _url(picture)})
+            shown.append({"seed": made.seed, "log_prob": made.log_prob, "picture": data_url(picture)})
         return shown
 
     def prepare(self, wanted: PageRequest) -> int:
@@ -249,7 +259,7 @@ class Studio:
         if not item.given:
             raise PhotoError(f"{item.name}: was sent by the page, so its pictures are downloads")
         path = item.path.parent / wanted.name(self.library, made.seed)
-        for candidate in _numbered(path):
+        for candidate in numbered(path):
             try:
                 made.save(candidate, overwrite=False)
             except ExistsError:
@@ -266,7 +276,7 @@ class Studio:
 
     def _save_others(self, wanted: PageRequest, picture: Path) -> Iterator[Path]:
         for item in wanted.others(self.library):
-            for path in _numbered(picture.parent / item.name):
+            for path in numbered(picture.parent / item.name):
                 if not path.exists():
                     with writing(path, mode_like(item.path)) as copy, item.path.open("rb") as file:
                         shutil.copyfileobj(file, copy)
@@ -329,15 +339,3 @@ def _networks(
         return network
 
     return placed
-
-
-def _numbered(path: Path) -> Iterator[Path]:
-    yield path
-    for number in range(2, 10**6):
-        yield path.with_stem(f"{path.stem}_{number}")
-
-
-def _url(picture: PIL.Image.Image) -> str:
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=90)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -92,6 +92,22 @@ def studio(photos, narrow_weights):
     assert process.wait(60) == 130
 
 
+@pytest.fixture
+def serve(narrow_weights):
+    """A function that starts a studio in a folder, for photos there; it returns the process and its URL."""
+    running = []
+
+    def begin(folder, *photos, port="0"):
+        options = ["--no-browser", "--weights", narrow_weights, "--port", port]
+        running.append(start(folder, "studio", *photos, *options, text=True))
+        return running[-1], re.search(r"http://\S+?:(\d+)/", running[-1].stderr.readline())
+
+    yield begin
+    for server in running:
+        server.kill()
+        server.communicate()
+
+
 @pytest.fixture(scope="session")
 def browser():
     if not CHROMIUM:

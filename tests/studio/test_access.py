@@ -78,6 +78,7 @@ def test_forced_colours_leave_those_of_hints_and_mark_what_is_chosen(new_tab, ph
     tab = new_tab(forced_colors="active")
     tab.open(photos / "photo.jpg")
     tab.tool("Paint hints")
+    tab.page.locator("#color").fill("#a03c32")
     tab.changing(lambda: tab.page.mouse.click(*tab.point(0.5, 0.5)))
 
     def ground(selector, pseudo=""):

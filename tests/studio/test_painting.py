@@ -37,6 +37,18 @@ def test_a_hint_changes_the_picture_there_and_not_elsewhere(tab, photos):
     assert not set(thumbnails) & set(others)
 
 
+def test_a_hint_has_a_colour_of_the_samples_until_one_is_chosen(tab, photos):
+    tab.open(photos / "coffee.png")
+    tab.tool("Paint hints")
+    for x in (0.3, 0.7):
+        tab.changing(lambda x=x: tab.page.mouse.click(*tab.point(x, 0.4)))
+        frequent = tab.page.locator("#palette button").first.get_attribute("title")
+        assert frequent.startswith(tab.page.input_value("#color"))
+    tab.changing(lambda: tab.page.locator("#color").fill("#1e6edc"))
+    tab.changing(lambda: tab.page.mouse.click(*tab.point(0.5, 0.8)))
+    assert [word.split(",")[2] for word in tab.copied() if ",#" in word][1:] == ["#1e6edc"] * 2
+
+
 def test_a_hint_can_be_dragged_recoloured_and_removed(tab, photos):
     tab.open(photos / "coffee.png")
     tab.tool("Paint hints")

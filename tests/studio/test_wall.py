@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from helpers import EXAMPLES, names, process, start, wait_for
+from helpers import EXAMPLES, names, process, wait_for
 from PIL import Image
 
 
@@ -19,22 +19,6 @@ def small(tmp_path):
             piece = photo.convert("L").crop((60 * k, 20, 60 * k + 240, 200))
             piece.save(tmp_path / "album" / f"{k}.png")
     return tmp_path / "album"
-
-
-@pytest.fixture
-def serve(narrow_weights):
-    """A function that starts a studio in a folder, for photos there; it returns the process and its URL."""
-    running = []
-
-    def begin(folder, *photos, port="0"):
-        options = ["--no-browser", "--weights", narrow_weights, "--port", port]
-        running.append(start(folder, "studio", *photos, *options, text=True))
-        return running[-1], re.search(r"http://\S+?:(\d+)/", running[-1].stderr.readline())
-
-    yield begin
-    for server in running:
-        server.kill()
-        server.communicate()
 
 
 def test_a_wall_has_the_pictures_of_the_command_line(tab, photos, narrow_weights, tmp_path):

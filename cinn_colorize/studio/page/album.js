@@ -12,7 +12,7 @@ export const album = { facts: null, photos: [], here: null };
 /** What is chosen for a photo: nothing yet. A seed of null is the typical one. */
 export const untouched = () => ({
   seed: null, typical: null, first: 0, inside: 1, settings: {}, hints: [], strokes: [], isJoined: false, size: null,
-  isFavourite: false, saved: [], mask: null, past: [], future: [],
+  isFavourite: false, shots: null, rendering: null, saved: [], mask: null, past: [], future: [],
 });
 
 export const seedOf = (work) => work.seed ?? work.typical ?? "typical";
@@ -49,8 +49,9 @@ export async function picture(entry, work, more = {}) {
   return { ...values, mask: work.mask, seed: work.inside, outside: seedOf(work), ...more };
 }
 
-/** What tells the chosen pictures of a photo apart. */
-export function pictureKey({ work }) {
+/** What tells the chosen pictures of a photo apart, or what is chosen for a film. */
+export function pictureKey({ film, work }) {
+  if (film) return JSON.stringify(work.shots);
   const { settings, strokes, isJoined, inside } = work, { photo: _, reference, ...values } = wish(null, work);
   const joined = isJoined && strokes.length ? { strokes, inside } : {};
   return JSON.stringify({ ...values, seed: seedOf(work), ...joined, ...(reference && { reference: settings.reference.name }) });
@@ -149,7 +150,7 @@ export function recalled({ key, storageArea }) {
 
 /** Let the tab remember which photos it has sent, so that they are there after it has been loaded again. */
 export function rememberSent() {
-  const sent = album.photos.filter(({ key, id }) => !key && id).map(({ id, name, done }) => ({ id, name, done }));
+  const sent = album.photos.filter(({ key, id }) => !key && id).map(({ id, name, film, done }) => ({ id, name, film, done }));
   stored(() => sessionStorage.setItem(SENT, JSON.stringify(sent)));
 }
 

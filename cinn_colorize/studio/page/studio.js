@@ -1,6 +1,7 @@
 // The page holds wishes, in the words of the command line; the server draws what they ask for.
 
 import { album, fit, mask as maskOf, picture, pictureKey, recall, recalled, recallSent, remember, rememberSent, trace, textOfHints, untouched, wish as wishOf } from "./album.js";
+import * as film from "./film.js";
 import { $, ask, attempt, calls, hold, renew, send } from "./server.js";
 import * as wall from "./wall.js";
 
@@ -19,6 +20,8 @@ let size = 1; // of things of new hints
 let mask = null; // {id, name}, and what it can be sent again from
 let reference = null; // likewise, from a file or a wish
 let strokes = []; // of the mask: {points, width, erase}
+let hasColor = false; // whether a person has chosen a colour; until then, hints take the most frequent one of their place
+let coloring = null; // what waits for that colour
 let spot; // {x, y} of the cross-hair
 let past = [], future = []; // for undo and redo: hints and strokes
 let pointing; // the timer until what is aimed at is outlined
@@ -33,7 +36,7 @@ function settings() {
   const found = {}, own = [...document.querySelectorAll("#levels input")].filter((input) => input.dataset.own);
   if ($("#temperature").dataset.own) found.temperature = $("#temperature").value;
   if (own.length) found.levels = Object.fromEntries(own.map(({ name, value }) => [name, value]));
-  if (facts.guidance !== null && Number($("#guidance").value) !== facts.guidance) found.guidance = $("#guidance").value;
+  if ($("#guidance").dataset.own) found.guidance = $("#guidance").value;
   for (const name of ["saturation", "balance"]) if ($(`#${name}`).value !== SETTINGS[name]) found[name] = $(`#${name}`).value;
   if (!$("#frame").checked) found.isBare = true;
   if (reference && $("#use").checked) {
@@ -60,7 +63,7 @@ function showSettings(found) {
   }));
   $("#guided").hidden = facts.guidance === null;
   $("#guidance").max = facts.max_guidance;
-  $("#guidance").value = found.guidance ?? facts.guidance ?? 0;
+  own($("#guidance"), found.guidance, facts.guidance ?? 0);
   for (const [name, usual] of Object.entries(SETTINGS)) $(`#${name}`).value = found[name] ?? usual;
   $("#frame").checked = !found.isBare;
   $("#use").checked = Boolean(found.reference);
@@ -91,22 +94,30 @@ function park() {
 // --- photos and samples -------------------------------------------------------------------------------------
 
 async function open(entry, isNew = true) {
-  const opened = await read(entry), wasOpen = here;
+  if (!entry.id) await renew(entry), rememberSent();
+  const opened = entry.film ? null : await read(entry), wasOpen = album.here;
   park();
+  film.close();
   for (const purpose of ["large", "samples"]) calls[purpose]?.abort();
-  [photo, here, album.here] = [opened, entry, entry];
+  [photo, here, album.here] = [opened, entry.film ? null : entry, entry];
+  if (isNew && !wasOpen) history.pushState({ photo: placeOf(entry), isBelow: true }, ""); // the wall, in the history
+  else history.replaceState({ ...history.state, photo: placeOf(entry) }, "");
+  show(entry.film ? "film" : "view");
+  scrollTo(0, 0);
+  $("#name").textContent = `${entry.name.split(/[\\/]/).pop()} · ${album.photos.indexOf(entry) + 1} of ${album.photos.length}`;
+  $("#name").title = entry.name;
+  wall.update();
+  await (entry.film ? film.open(entry) : look(entry));
+}
+
+/** Show the open photo, and draw it. */
+async function look(entry) {
   ({ hints, strokes, past, future, first } = here.work);
   chosen = here.work.seed ?? here.work.typical;
   isTypical = here.work.seed === null;
-  [group, mask, spread] = [null, null, null];
+  [group, mask, spread, hasColor] = [null, null, null, false];
   point(null);
   spot = { x: photo.width >> 1, y: photo.height >> 1 };
-  show("view");
-  scrollTo(0, 0);
-  if (isNew && !wasOpen) history.pushState({ photo: placeOf(entry), isBelow: true }, ""); // the wall, in the history
-  else history.replaceState({ ...history.state, photo: placeOf(entry) }, "");
-  $("#name").textContent = `${photo.name.split(/[\\/]/).pop()} · ${album.photos.indexOf(entry) + 1} of ${album.photos.length}`;
-  $("#name").title = photo.name;
   document.documentElement.style.setProperty("--ratio", photo.width / photo.height);
   $("#sheet").style.setProperty("--whole", `${photo.width / devicePixelRatio}px`);
   fit($("#paint"), [photo.width, photo.height]);
@@ -122,7 +133,6 @@ async function open(entry, isNew = true) {
   offer(isOfEight(here.work.inside) ? here.work.inside : first + 1);
   update();
   savable();
-  wall.update();
   $("#sheet").focus({ preventScroll: true });
   if (isOther) await showReference(known);
   if (here === entry) await masked();
@@ -138,14 +148,16 @@ function show(part) {
   $("#drop").hidden = part !== "drop";
   $("#wall").hidden = part !== "wall";
   $("#view").hidden = $("#side").hidden = part !== "view";
-  $("#list").hidden = $("#back").hidden = part !== "view" || album.photos.length < 2;
+  $("#film").hidden = $("#shot").hidden = part !== "film";
+  $("#list").hidden = $("#back").hidden = !["view", "film"].includes(part) || album.photos.length < 2;
 }
 
 /** Leave the open photo for the wall. */
 function leave() {
   park();
   for (const purpose of ["large", "samples", "prepare", "open"]) calls[purpose]?.abort();
-  const left = here;
+  film.close();
+  const left = album.here;
   photo = here = album.here = null;
   $("#status").textContent = "";
   show(album.photos.length ? "wall" : "drop");
@@ -164,7 +176,6 @@ function back() {
 async function read(entry) {
   $("#status").textContent = "opening";
   calls.prepare?.abort();
-  if (!entry.id) await renew(entry), rememberSent();
   const isBare = entry === here ? !$("#frame").checked : entry.work.settings.isBare;
   const opened = await ask("open", { photo: entry, frame: isBare ? "none" : "auto" });
   $("#framed").textContent = isBare ? "" : opened.frame ? "(found)" : "(none found)";
@@ -314,7 +325,7 @@ async function save() {
 function everywhere() {
   if (chosen === null) throw new Error("no sample of this photo has been drawn yet");
   park();
-  const others = wall.meant().filter((entry) => entry !== here);
+  const others = wall.meant().filter((entry) => entry !== here && !entry.film);
   const before = others.map((entry) => [entry, entry.work.seed, entry.work.settings]);
   const after = others.map((entry) => [entry, chosen, here.work.settings]);
   for (const [entry, seed, settings] of spread ?? after) {
@@ -378,7 +389,7 @@ const draggers = {
       note();
       group = Date.now();
       $("#use").checked = false;
-      attempt(async () => palette(await ask("palette", wish({ ...spot, hints: "", reference: "" }))));
+      attempt(() => (coloring = colored(group, spot)));
     } else {
       const last = hints.at(-1);
       if (Math.hypot(spot.x - last.x, spot.y - last.y) < Math.max(photo.width, photo.height) / 48) return;
@@ -402,7 +413,7 @@ function repaint() {
   for (const stroke of strokes) trace($("#paint"), stroke, [photo.width, photo.height]);
 }
 
-const dropped = { look() {}, hint: () => (focusHint(), draw()), mask: joined };
+const dropped = { look() {}, hint: async () => (focusHint(), await coloring, draw()), mask: joined };
 
 function drag(event) {
   if (event.button || !event.isPrimary || event.target.closest("#hints > *")) return;
@@ -561,6 +572,16 @@ function select(hint) {
   attempt(async () => palette(await ask("palette", wish({ x: hint.x, y: hint.y, hints: "", reference: "" }))));
 }
 
+/** Offer the colours of a place, and give a group the most frequent one unless a person has chosen another. */
+async function colored(own, { x, y }) {
+  const colors = await ask("palette", wish({ x, y, hints: "", reference: "" }));
+  palette(colors);
+  if (hasColor || !colors.length) return;
+  $("#color").value = colors[0].color;
+  hints.filter((hint) => hint.group === own).forEach((hint) => (hint.color = colors[0].color));
+  update();
+}
+
 function palette(colors) {
   $("#palette").replaceChildren(...colors.map(({ color, share }) => {
     const button = document.createElement("button");
@@ -573,6 +594,7 @@ function palette(colors) {
 
 /** Take a colour, for the chosen hint and for the next ones. */
 function paintIn(color) {
+  hasColor = true;
   $("#color").value = color;
   if (!hints.some((hint) => hint.group === group)) return;
   note();
@@ -615,6 +637,7 @@ function update() {
   for (const label of document.querySelectorAll("label:has(> output + input)")) {
     if (label.id !== "" || label.querySelector("#strength")) label.querySelector("output").textContent = label.querySelector("input").value;
   }
+  if (!$("#guidance").dataset.own) $("#guided output").textContent = facts.guidance; // which the slider may round
 }
 
 /** The temperature of a level. */
@@ -672,22 +695,22 @@ async function add(files) {
   if (!added.length) return;
   album.photos.push(...added);
   wall.update();
-  if (!here) show("wall");
+  if (!album.here) show("wall");
   facts = await loaded;
   try {
     if (added.length === 1) await open(added[0]);
-    else if (here) back();
+    else if (album.here) back();
     else wall.develop();
   } catch (error) {
-    if (here !== added[0] && added.length === 1) album.photos.splice(album.photos.indexOf(added[0]), 1), rememberSent();
+    if (album.here !== added[0] && added.length === 1) album.photos.splice(album.photos.indexOf(added[0]), 1), rememberSent();
     wall.update();
-    if (!here) show(album.photos.length ? "wall" : "drop");
+    if (!album.here) show(album.photos.length ? "wall" : "drop");
     throw error;
   }
 }
 
 async function go(step) {
-  const entry = here && wall.neighbour(here, step);
+  const entry = album.here && wall.neighbour(album.here, step);
   if (entry) await open(entry);
 }
 
@@ -743,7 +766,8 @@ on("#unmask", "click", () => {
 });
 on("#temperature", "change", ({ target }) => ((target.dataset.own = "1"), redraw()));
 on("#levels", "change", ({ target }) => ((target.dataset.own = "1"), redraw()));
-for (const name of ["guidance", "saturation", "balance", "strength", "mood", "use"]) on(`#${name}`, "change", redraw);
+on("#guidance", "change", ({ target }) => ((target.dataset.own = "1"), redraw()));
+for (const name of ["saturation", "balance", "strength", "mood", "use"]) on(`#${name}`, "change", redraw);
 on("#frame", "change", reframe);
 on("#reset", "click", () => (showSettings({}), redraw()));
 on("#reference", "click", (event) => {
@@ -795,8 +819,8 @@ addEventListener("beforeunload", (event) => {
 });
 addEventListener("popstate", ({ state }) => {
   const entry = state?.photo && album.photos.find((other) => placeOf(other) === state.photo);
-  if (entry && entry !== here) attempt(() => open(entry, false));
-  else if (!entry && here && album.photos.length > 1) leave();
+  if (entry && entry !== album.here) attempt(() => open(entry, false));
+  else if (!entry && album.here && album.photos.length > 1) leave();
 });
 
 history.replaceState(history.state, "", location.pathname); // a cookie has the token now, which is not for bookmarks and pictures of the screen
@@ -807,10 +831,12 @@ attempt(async () => {
   $("#status").textContent = "loading the model";
   album.facts = facts = await loaded;
   $("#status").textContent = "";
+  if (facts.films) $("#drop p").textContent = "Drop gray photos or films here.";
   const added = album.photos; // meanwhile
   album.photos = [...facts.given.map(recall), ...recallSent(), ...added];
   showSettings({});
   wall.begin((entry) => open(entry));
+  film.begin(back);
   const last = album.photos.find((entry) => placeOf(entry) === history.state?.photo);
   if (added.length) return;
   if (last || album.photos.length === 1) await open(last ?? album.photos[0], false);

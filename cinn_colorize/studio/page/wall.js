@@ -29,6 +29,7 @@ function newTile(entry) {
   const tile = document.createElement("li");
   tile.innerHTML = `<button class="open"><img class="gray" alt=""><img class="colour" alt=""><span class="problem"></span></button>
     <input type="checkbox" class="pick"><button class="star"></button><span class="saved" aria-hidden="true">✓</span>`;
+  tile.classList.toggle("film", Boolean(entry.film));
   const [open, star, pick] = [".open", ".star", ".pick"].map((part) => tile.querySelector(part));
   open.title = entry.name;
   star.ariaLabel = `Favourite: ${entry.name}`;
@@ -145,17 +146,27 @@ function next() {
 }
 
 async function toGray(entry) {
+  if (entry.film) return toColour(entry);
   const { frame } = wish(entry, entry.work);
   await put(entry, await ask("before", { photo: entry, frame, size: "small" }, "wall"));
 }
 
 async function toColour(entry) {
+  if (entry.film) return drawFilm(entry);
   const { work } = entry, values = await picture(entry, work, { number: 1, size: "small" }), key = pictureKey({ work });
   for await (const made of await ask("samples", values, "wall")) {
     const isTypical = values.seed === "typical" && !values.reference;
     if (isTypical) entry.work.typical = made.seed;
     await put(entry, made.picture, isTypical ? pictureKey({ work: { ...work, typical: made.seed } }) : key);
   }
+}
+
+/** Show a film by a shot from its middle. */
+async function drawFilm(entry) {
+  const shots = entry.work.shots ?? [], at = shots.length >> 1, key = pictureKey(entry);
+  const { gray, moods } = await ask("film/moods", { photo: entry, shots: shots.slice(at, at + 1), seed: shots[at]?.seed ?? 0 }, "wall");
+  await put(entry, gray);
+  await put(entry, moods[0].picture, key);
 }
 
 /** Give all photos their pictures, unless that is being done. */
@@ -174,7 +185,7 @@ export async function develop() {
 }
 
 /** Do something for a photo, and again until the studio answers, unless that is stopped. */
-async function answered(entry, work, isOver = () => false) {
+export async function answered(entry, work, isOver = () => false) {
   for (let isLate = false; ; isLate = true) {
     try {
       if (!entry.id) await renew(entry), rememberSent();
@@ -206,6 +217,7 @@ export async function save(entry) {
 /** Save the chosen pictures of photos that are not saved, one after the other, until it is stopped. */
 export async function saveAll(entries) {
   if (isSaving) return;
+  entries = entries.filter(({ film }) => !film); // which are rendered one by one
   [isSaving, isStopped] = [true, false];
   ofTab("saving", entries.map(({ key, id }) => key ?? id));
   [$("#progress").max, $("#progress").hidden, $("#stop").hidden, $("#all").hidden] = [entries.length, false, false, true];
