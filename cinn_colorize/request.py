@@ -5,8 +5,6 @@ and recipes keep what they come to (:mod:`cinn_colorize.methods.recipe`). Each o
 :mod:`cinn_colorize.imaging.options`, and nowhere else. Light: imports neither torch nor typer.
 """
 
-from __future__ import annotations
-
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The photos that a command line means: files, folders, patterns, lists, and the share of one machine."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections import Counter

@@ -4,8 +4,6 @@ A command receives dataclasses, whose fields the command line lists as options, 
 of the files that are named to it, whichever options they are given with.
 """
 
-from __future__ import annotations
-
 import difflib
 import functools
 import inspect

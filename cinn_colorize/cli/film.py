@@ -1,7 +1,5 @@
 """``cinn-colorize film``."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path

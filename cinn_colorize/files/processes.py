@@ -1,7 +1,5 @@
 """Processes that work for another one: how they start and end."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

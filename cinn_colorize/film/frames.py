@@ -1,7 +1,5 @@
 """Films as arrays, for programs with a decoder of their own."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from tempfile import TemporaryFile
 

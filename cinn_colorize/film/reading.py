@@ -1,7 +1,5 @@
 """Reading of films by FFmpeg's libraries (PyAV): what a file holds, and its frames."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import logging

@@ -6,8 +6,6 @@ much from the next one, so that places can be followed through it, but what they
 with what they came from.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path

@@ -5,8 +5,6 @@ their colours follow the motion to all frames; then the frames are read once mor
 times. The segments lie in folders until they are joined, so that a call that was stopped can be continued.
 """
 
-from __future__ import annotations
-
 import logging
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence

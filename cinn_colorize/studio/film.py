@@ -1,7 +1,5 @@
 """Long work on films, in processes of its own beside all other requests."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path

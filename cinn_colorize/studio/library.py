@@ -1,7 +1,5 @@
 """The photos that pages may use: those given on the command line, and those sent by a page."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import secrets

@@ -1,7 +1,5 @@
 """The description of the HTTP API, in OpenAPI 3.1: ``page/openapi.json`` with the options declared here."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import fields
 from pathlib import Path

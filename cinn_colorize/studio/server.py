@@ -1,7 +1,5 @@
 """The pages and the HTTP API of the studio: in which order they are answered, and what is said of errors."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import signal

@@ -1,7 +1,5 @@
 """What pages see of films: shots, their moods, previews, and the command that makes what is chosen."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
