@@ -5,8 +5,6 @@ skipped. What a line says of how a result was made, its recipe says too, but for
 content: the manifest knows the photo by its size and time, without opening it.
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import json
@@ -51,7 +49,7 @@ class Manifest:
         except OSError as error:
             raise self._error(error) from None
 
-    def __enter__(self) -> Manifest:
+    def __enter__(self) -> "Manifest":
         return self
 
     def __exit__(self, *_: object) -> None:

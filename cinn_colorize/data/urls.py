@@ -1,7 +1,5 @@
 """Files at URLs such as https:// and s3://, through fsspec, which is imported where a URL is read."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os
@@ -35,7 +33,7 @@ class Url(str):
     """The location of something that is not a local file."""
 
     @classmethod
-    def or_path(cls, text: str) -> Url | Path:
+    def or_path(cls, text: str) -> "Url | Path":
         """Parse a URL or a path: ``s3://bucket/photos`` is a URL, ``photos`` a path."""
         return cls(text) if "://" in text else Path(text)
 

@@ -1,7 +1,5 @@
 """The interface of the network that draws: in torch, onnxruntime or another process. Imports no torch."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -26,7 +24,7 @@ class Coarse(NamedTuple):
     ab: Floats  # (N, 2, s, s), the means over the areas of ab
     log_prob: NDArray[np.float64]  # (N,), their share in nats; 0 of colours that were not drawn
 
-    def some(self, index: Sequence[int]) -> Coarse:
+    def some(self, index: Sequence[int]) -> "Coarse":
         return Coarse(self.ab[index], self.log_prob[index])
 
 
@@ -99,7 +97,7 @@ class NetworkInput:
                 raise ValueError(f"L* must be in [0, 100], not in [{L.min():g}, {L.max():g}]")
 
     @classmethod
-    def of(cls, photo: Photo, size: int) -> NetworkInput:
+    def of(cls, photo: Photo, size: int) -> "NetworkInput":
         """Reduce a photo, without its frame, to squares of ``size`` pixels; or a PhotoError."""
         windows = Windows.of(*photo.inside.size)
         panorama = photo.luminance(*windows.size(size)) if windows.count > 1 else None

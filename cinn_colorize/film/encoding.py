@@ -1,7 +1,5 @@
 """How films are encoded: codecs, their settings, and the containers that hold them."""
 
-from __future__ import annotations
-
 import functools
 import io
 import os
@@ -61,7 +59,7 @@ class Target:
     others: tuple[int, ...]  # numbers of the source's streams that the container can hold beside the film
 
     @classmethod
-    def of(cls, film: FilmReader, codec: str = "h264", quality: int = QUALITY) -> Target:
+    def of(cls, film: FilmReader, codec: str = "h264", quality: int = QUALITY) -> "Target":
         """Choose the container of the film if it can hold the streams, else Matroska."""
         if codec not in _CODECS:
             raise ValueError(f"codec must be one of {', '.join(CODECS)}, not {codec!r:.80}")

@@ -4,8 +4,6 @@ A value within its bounds stays as it is; what lies beyond is scaled by a consta
 Unlike a hard limit, this is a bijection with an exact log-det.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 
@@ -71,11 +69,11 @@ class Interval(NamedTuple):
     low: Tensor
     high: Tensor
 
-    def mean(self, other: Interval) -> Interval:
+    def mean(self, other: "Interval") -> "Interval":
         """Return the bounds of the mean of two bounded values."""
         return Interval((self.low + other.low) / 2, (self.high + other.high) / 2)
 
-    def halve(self) -> Interval:
+    def halve(self) -> "Interval":
         """Return the bounds of the means of 2x2 blocks."""
         return Interval(*(F.avg_pool2d(t, 2) for t in self))
 

@@ -1,7 +1,5 @@
 """Fixed orthogonal mixing of channels, the paper's soft permutation (paper 3.4)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch
@@ -46,7 +44,7 @@ class OrthogonalMixing(Transform[None]):
         mixed = orthogonal(self.channels - self.unmixed, self.seed)
         return torch.block_diag(torch.eye(self.unmixed, dtype=mixed.dtype, device="cpu"), mixed)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> OrthogonalMixing:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "OrthogonalMixing":
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.matrix = self._made().to(self.matrix)
         return self

@@ -6,8 +6,6 @@ that sRGB cannot show is reduced at constant L and hue; clipping RGB would chang
 Full-size work is done in bands of rows; :func:`compose` is the hot loop, one call per band and sample.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -229,11 +227,11 @@ class _HueLines:
     f_z: Floats  # f of Z of the colour, less that of gray
 
     @classmethod
-    def to(cls, L: Floats, ab: Floats) -> _HueLines:
+    def to(cls, L: Floats, ab: Floats) -> "_HueLines":
         f_y = (L + np.float32(16)) * np.float32(1 / 116)
         return cls(f_y, _f_inverse(f_y), ab[0] * np.float32(1 / 500), ab[1] * np.float32(-1 / 200))
 
-    def some(self, index: NDArray[np.intp]) -> _HueLines:
+    def some(self, index: NDArray[np.intp]) -> "_HueLines":
         return _HueLines(self.f_y[index], self.y[index], self.f_x[index], self.f_z[index])
 
     def outside(self, share: Floats) -> NDArray[np.bool_]:

@@ -3,8 +3,6 @@
 An option is a field of a dataclass, declared by :func:`option`. Light: imports neither torch nor typer.
 """
 
-from __future__ import annotations
-
 import operator
 import re
 import sys
@@ -85,7 +83,7 @@ class Box:
         """Height and width."""
         return self.bottom - self.top, self.right - self.left
 
-    def scaled(self, size: tuple[int, int], other: tuple[int, int]) -> Box:
+    def scaled(self, size: tuple[int, int], other: tuple[int, int]) -> "Box":
         """Return the same part of a picture of another height and width, given its own; a pixel or more."""
         y, x = other[0] / size[0], other[1] / size[1]
         left, top = min(round(self.left * x), other[1] - 1), min(round(self.top * y), other[0] - 1)

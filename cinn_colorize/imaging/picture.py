@@ -1,7 +1,5 @@
 """A colorized photo, and writing it to a file."""
 
-from __future__ import annotations
-
 import errno
 import logging
 import math
@@ -81,7 +79,7 @@ class Picture:
         quality: int = 95,
         recipe: Mapping[str, str] | None = None,
         strip: bool = False,
-        more: Sequence[tuple[Picture, Mapping[str, str]]] = (),
+        more: "Sequence[tuple[Picture, Mapping[str, str]]]" = (),
         overwrite: bool = True,
     ) -> None:
         """Write the picture with the photo's metadata; an existing file is replaced at the end.

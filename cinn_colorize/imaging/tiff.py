@@ -5,8 +5,6 @@ formats EXIF is a small TIFF of its own. Directories are copied byte by byte, wh
 no library does: tifffile writes none of EXIF, and Pillow changes text that is not ASCII, and fractions.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import io
@@ -41,7 +39,7 @@ _LARGEST, _MOST = 2**32 - 1, 2**26  # place in a file; bytes of its values
 class _Entry(NamedTuple):
     kind: int
     value: bytes  # little-endian
-    inner: dict[int, _Entry] | None = None  # of a pointer: the directory it points to
+    inner: "dict[int, _Entry] | None" = None  # of a pointer: the directory it points to
 
     @property
     def numbers(self) -> list[int]:

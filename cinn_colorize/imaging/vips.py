@@ -5,8 +5,6 @@ and RGB whose profile is made of lookup tables, which :mod:`~cinn_colorize.imagi
 evaluate, come in sRGB.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 import os
@@ -56,19 +54,19 @@ class Metadata:
         """Return a field of bytes; empty if there is none."""
         return bytes(self.fields.get(name, (0, b""))[1])
 
-    def with_blobs(self, blobs: Mapping[str, bytes]) -> Metadata:
+    def with_blobs(self, blobs: Mapping[str, bytes]) -> "Metadata":
         kind = pyvips.GValue.blob_type
         return Metadata(self.fields | {name: (kind, value) for name, value in blobs.items()}, self.resolution)
 
-    def without(self, name: str) -> Metadata:
+    def without(self, name: str) -> "Metadata":
         return Metadata({key: value for key, value in self.fields.items() if key != name}, self.resolution)
 
-    def stripped(self) -> Metadata:
+    def stripped(self) -> "Metadata":
         """Return a copy with nothing but the profile."""
         return Metadata({name: value for name, value in self.fields.items() if name == _PROFILE})
 
     @classmethod
-    def of(cls, image: Image) -> Metadata:
+    def of(cls, image: Image) -> "Metadata":
         try:
             names = image.get_fields()
         except UnicodeDecodeError:  # in the name of a text chunk of PNG

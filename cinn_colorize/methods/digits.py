@@ -4,8 +4,6 @@ Images are light ink on black as in MNIST: (28, 28) float32 in [0, 1], upright, 
 model's samples are not clipped to [0, 1].
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -105,7 +103,7 @@ class Digits:
         shown = [int(guess) if d is None else d for d, guess in zip(digits, likely, strict=True)]
         return self.decode(self.encode(images, shown))
 
-    def walks(self, steps: int = 7) -> list[Walk]:
+    def walks(self, steps: int = 7) -> "list[Walk]":
         """Walk along each principal component of the latent codes of MNIST's test digits (Fig. 4).
 
         Each has so many steps, 1 or more, from -2.5 standard deviations to 2.5.

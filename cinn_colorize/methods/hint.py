@@ -1,7 +1,5 @@
 """A hint: the colour wanted at a pixel of a photo."""
 
-from __future__ import annotations
-
 import operator
 import re
 from collections.abc import Iterable, Sequence
@@ -46,7 +44,7 @@ class Hint:
             object.__setattr__(self, name, value)
 
     @classmethod
-    def of(cls, given: HintLike) -> Hint:
+    def of(cls, given: "HintLike") -> "Hint":
         """Return a hint: one as it is, text as :meth:`parse` takes it, or x, y, the colour and the size.
 
         >>> Hint.of((310, 120, "red")) == Hint.of((310, 120, (255, 0, 0))) == Hint.of("310,120,#f00")
@@ -69,7 +67,7 @@ class Hint:
         return cls.parse(",".join(map(str, (x, y, color, *size))))
 
     @classmethod
-    def parse(cls, text: str) -> Hint:
+    def parse(cls, text: str) -> "Hint":
         """Parse ``x,y,color`` or ``x,y,color,size``; other text is a ValueError.
 
         The colour is ``#rrggbb``, ``#rgb``, either without ``#``, or a name of CSS such as ``red``.

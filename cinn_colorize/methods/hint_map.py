@@ -1,7 +1,5 @@
 """Hints on the grid of a photo's ab: where colours are wanted, which, and with what weight."""
 
-from __future__ import annotations
-
 import io
 import itertools
 import os
@@ -71,7 +69,7 @@ class HintMap:
         points: Sequence[Hint] = (),
         strokes: str | os.PathLike[str] | None = None,
         saturation: float = 1.0,
-    ) -> HintMap:
+    ) -> "HintMap":
         """Bring hints to the grid of a photo's ab.
 
         A hint applies to the ab around it in proportion to what the upsampling takes from each for the hint's

@@ -1,7 +1,5 @@
 """Recipes in the files of pictures: how they are read, how they differ, and pictures made again from them."""
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -81,14 +79,14 @@ class Recipe:
     original: str  # SHA-256 of the photo's file; empty if the photo was not a file
     frame: Box | None  # where the picture lies inside the photo's frame
     page: int  # of the photo's file
-    more: tuple[Recipe, ...]  # of the other pages of the picture's file
+    more: "tuple[Recipe, ...]"  # of the other pages of the picture's file
     format: str
     encoding: Encoding
     name: str  # of the picture, in messages
     picked: str = ""  # from how many samples it was picked; empty if it was not
 
     @classmethod
-    def read(cls, path: Path, page: int = 1, *, max_pixels: int = MAX_PIXELS) -> Recipe:
+    def read(cls, path: Path, page: int = 1, *, max_pixels: int = MAX_PIXELS) -> "Recipe":
         """Read the recipe of a picture, or of its page, with those of the pages after it.
 
         A PhotoError if the picture cannot be read, or has no recipe that this version can follow.

@@ -4,8 +4,6 @@ A cINN and its conditioning network, trained jointly from scratch, with the layo
 this data set. Unlike there, fixed orthogonal matrices mix the channels, as in the paper's text (3.4).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -49,7 +47,7 @@ class BedroomsConfig:
     conditioning: bool = True  # condition on the features of a network rather than on L itself
 
     @classmethod
-    def default(cls) -> BedroomsConfig:
+    def default(cls) -> "BedroomsConfig":
         """Return the widths and clamps of the authors' code."""
         return cls(
             stages={

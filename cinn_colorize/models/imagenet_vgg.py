@@ -8,8 +8,6 @@ colours), and cut before it. Each coupling block has its own head on top of the 
 code. Fully connected blocks transform the rest.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as List
@@ -61,7 +59,7 @@ class ImagenetVggConfig:
     chroma_scale: float = 15.0  # x = ab / chroma_scale
 
     @classmethod
-    def paper(cls) -> ImagenetVggConfig:
+    def paper(cls) -> "ImagenetVggConfig":
         """Return the architecture of the text, which gives no widths: they are those of the authors' code."""
         return cls(
             {
@@ -75,7 +73,7 @@ class ImagenetVggConfig:
         )
 
     @classmethod
-    def authors(cls) -> ImagenetVggConfig:
+    def authors(cls) -> "ImagenetVggConfig":
         """Return the architecture of the authors' code."""
         return cls(
             {
@@ -90,7 +88,7 @@ class ImagenetVggConfig:
         )
 
     @classmethod
-    def narrow(cls) -> ImagenetVggConfig:
+    def narrow(cls) -> "ImagenetVggConfig":
         """Return the paper's with a quarter of all channels, to rehearse the stages of training on a CPU."""
         paper = cls.paper()
         stages = {

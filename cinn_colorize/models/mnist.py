@@ -1,7 +1,5 @@
 """``mnist``: handwritten digits given their label, which each subnetwork sees (paper 4.1, Fig. 5)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,7 +37,7 @@ class MnistConfig:
     deviation: float = 0.3081
 
     @classmethod
-    def authors(cls) -> MnistConfig:
+    def authors(cls) -> "MnistConfig":
         """Return the widths and the clamp of the authors' code, 54.42 million parameters."""
         return cls(hidden=(512, 512, 512), clamp=1.5, bound=math.inf)
 

@@ -1,7 +1,5 @@
 """The architecture of ``natural``, as its weights files hold it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -52,7 +50,7 @@ class NaturalConfig:
     conditioning: bool = True  # a conditioning network, else L itself: no backbone, no attention, no context
 
     @classmethod
-    def default(cls) -> NaturalConfig:
+    def default(cls) -> "NaturalConfig":
         """Return the configuration of the shipped model."""
         return cls(
             levels={

@@ -1,7 +1,5 @@
 """The training loop, from top to bottom: what a run is told, whatever it learns, what it does and reports."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -180,7 +178,7 @@ class _Reports:
 
 def _start(
     model: Model, task: Task[Model], config: TrainingConfig, run: Path, options: RunOptions
-) -> tuple[RunState[Model], _Step, bool]:
+) -> "tuple[RunState[Model], _Step, bool]":
     """Return the state of a run as it begins or continues, its step, and whether it begins."""
     device, processes = options.device, options.processes
     if config.batch % processes.count:
