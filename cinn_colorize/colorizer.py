@@ -8,8 +8,6 @@ Samples have the model's size; :meth:`~BaseColorizer.compose` brings them to the
 torch, which is imported when one is made.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum

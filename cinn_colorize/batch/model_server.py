@@ -4,8 +4,6 @@ The processes send L* of windows, 256 x 256, and latent codes, and receive ab. T
 network caches conditions by their L*, so that a photo is conditioned once however many samples it gets.
 """
 
-from __future__ import annotations
-
 import signal
 import threading
 from collections import OrderedDict
@@ -39,7 +37,7 @@ class _Model:
     def load(self, spec: ModelSpec) -> None:
         self._loaded = spec.load()
 
-    def facts(self) -> tuple[tuple[PhotoModelInfo, str, str, float], Shapes, int | None]:
+    def facts(self) -> "tuple[tuple[PhotoModelInfo, str, str, float], Shapes, int | None]":
         """Return what recipes say of the network, and the attributes of :class:`Network`."""
         info, sha256, precision, network, guidance = self._loaded
         return (info, sha256, precision, guidance), dict(network.latent_shapes), network.coarse_size

@@ -4,8 +4,6 @@ A result is done if the manifest lists it, or else if its recipe is the one want
 is imported when there are results to compare.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import sys
@@ -167,7 +165,7 @@ class ResultStates:
 class ExistingResults:
     """What exists of the results of a photo, which is opened and has its frame."""
 
-    def __init__(self, task: Task, plan: Plan, colorizer: BaseColorizer, photo: Photo) -> None:
+    def __init__(self, task: Task, plan: Plan, colorizer: "BaseColorizer", photo: "Photo") -> None:
         self._task, self._plan, self._colorizer, self._photo = task, plan, colorizer, photo
         self._recipes: dict[int, dict[str, str]] = {}  # by how many pages after the photo
         from cinn_colorize.imaging.photo import recipe_at

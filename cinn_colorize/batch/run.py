@@ -1,7 +1,5 @@
 """Many photos: what to do for each, where it is recorded, and which process does it."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import stat
@@ -42,7 +40,7 @@ class Batch:
         plan: Plan,
         spec: ModelSpec,
         workers: int | None = None,
-        manifest: Manifest | None = None,
+        manifest: "Manifest | None" = None,
         cluster: Cluster | None = None,
     ) -> None:
         self.inputs, self.plan, self.spec = inputs, plan, spec

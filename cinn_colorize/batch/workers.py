@@ -5,8 +5,6 @@ bytes of a picture do not depend on the number of processes. With a GPU one more
 the others read and write, and request samples from it. A process that is killed takes one photo with it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os
@@ -127,7 +125,7 @@ class WorkerPool:
                         worker.task = None
                     yield message
 
-    def _lost(self, worker: _Worker) -> Iterator[Event]:
+    def _lost(self, worker: "_Worker") -> Iterator[Event]:
         self._workers.remove(worker)
         worker.end()
         code = worker.process.exitcode or 0
@@ -147,7 +145,7 @@ class WorkerPool:
                 raise WorkerError(f"the worker process {how}; {hint}")
             log.warning(f"a worker process {how}; {self._number} remain")
 
-    def _network(self, device: str) -> ModelClient | None:
+    def _network(self, device: str) -> "ModelClient | None":
         """Return the network for workers that cannot hold one each."""
         if device == "cpu":
             return None

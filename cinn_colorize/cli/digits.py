@@ -1,7 +1,5 @@
 """``--model mnist``: what ``sample`` and ``transfer`` do with digits."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -95,7 +93,7 @@ def transfer_digits(images: Sequence[Path], digit: int | None, by: Writing) -> N
 
 
 def _write(
-    draw: Callable[[Digits], Image.Image], name: str, by: Writing, images: Sequence[Path] = ()
+    draw: "Callable[[Digits], Image.Image]", name: str, by: Writing, images: Sequence[Path] = ()
 ) -> None:
     out, network, general = by
     with general.reporting():

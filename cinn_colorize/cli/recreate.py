@@ -1,7 +1,5 @@
 """``cinn-colorize recreate``."""
 
-from __future__ import annotations
-
 import filecmp
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -78,7 +76,9 @@ def recreate(
         say(f"{printable_name(output)}: the same bytes as {printable_name(picture)}")
 
 
-def _is_there(recipe: Recipe, picture: Path, original: Path, output: Path, options: RecreateOptions) -> bool:
+def _is_there(
+    recipe: "Recipe", picture: Path, original: Path, output: Path, options: RecreateOptions
+) -> bool:
     """Return whether the new picture exists, made in the same way from the same photo."""
     from cinn_colorize.imaging.photo import open_photo, recipe_at
     from cinn_colorize.methods.recipe import differences
@@ -92,7 +92,7 @@ def _is_there(recipe: Recipe, picture: Path, original: Path, output: Path, optio
 
 
 def _make(
-    recipe: Recipe,
+    recipe: "Recipe",
     picture: Path,
     original: Path,
     output: Path,

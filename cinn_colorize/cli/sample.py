@@ -1,7 +1,5 @@
 """``cinn-colorize sample``: raw samples of a model, and their latent codes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -115,7 +113,7 @@ def sample(
         _save(chart, path, (colorizer.info.name, colorizer.sha256), options)
 
 
-def _save(chart: Chart, path: Path, made_with: tuple[str, str], options: SampleOptions) -> None:
+def _save(chart: "Chart", path: Path, made_with: tuple[str, str], options: SampleOptions) -> None:
     codes, overwrite, save_z = chart.codes, options.out.overwrite, options.save_z
     assert codes
     missing = unmade({path: chart.recipe_at(path)}, overwrite, options.reading.limit)

@@ -1,7 +1,5 @@
 """Photos in zips, LMDBs and folders, at URLs too: listed in a fixed order, read, and decoded to sRGB."""
 
-from __future__ import annotations
-
 import importlib
 import io
 import logging
@@ -179,7 +177,7 @@ def _lmdb(path: Path) -> ModuleType:
 
 
 @cache
-def open_lmdb(path: Path) -> lmdb.Environment:
+def open_lmdb(path: Path) -> "lmdb.Environment":
     """Open an LMDB once per process, as it requires; DataError if it is cut off, which is fatal to read."""
     lmdb = _lmdb(path)
     # Without locks, so that the data may be read-only.

@@ -1,7 +1,5 @@
 """How a network is loaded, by torch or onnxruntime, which starts sooner; imports neither before."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
@@ -55,7 +53,7 @@ class ModelSpec:
         can = on_cpu and self.precision == Precision.fp32 and not (torch and self.encodes)
         return can and find_spec("onnxruntime") is not None
 
-    def load(self) -> LoadedNetwork:
+    def load(self) -> "LoadedNetwork":
         """Load the network; WeightsError if that fails, ValueError for a wrong guidance or device."""
         if graphs := self.graphs:
             from cinn_colorize.engines.onnx.files import Sessions

@@ -1,7 +1,5 @@
 """Files of tensors: safetensors with their configuration as a JSON string in the metadata."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -29,7 +27,7 @@ def identify(path: Path) -> str:
         return sha256(path)
 
 
-def load(path: Path, check: Check | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def load(path: Path, check: Check | None = None) -> "tuple[dict[str, Any], dict[str, Tensor]]":
     """Read a weights file: its configuration and its tensors by name, in the type they are stored in.
 
     ``check`` is called with the configuration and the shapes of the tensors before any is read. A file that
@@ -42,7 +40,7 @@ def load(path: Path, check: Check | None = None) -> tuple[dict[str, Any], dict[s
             return config, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
-def arrays(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.float32]]:
+def arrays(path: Path, names: Iterable[str]) -> "dict[str, NDArray[np.float32]]":
     """Read some tensors of a weights file by their names, in single precision, without torch."""
     with _opened(path, "numpy") as (file, _), ctrl_c_later():
         return {name: file.get_tensor(name).astype("float32") for name in names}
@@ -87,7 +85,7 @@ def _config(text: str) -> dict[str, Any] | None:
     return config if isinstance(config, dict) else None
 
 
-def save(path: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor], mode: int = PUBLIC) -> None:
+def save(path: Path, config: Mapping[str, Any], tensors: "Mapping[str, Tensor]", mode: int = PUBLIC) -> None:
     """Write a weights file atomically."""
     from safetensors.torch import save as serialise
 

@@ -4,8 +4,6 @@
 for. HEIC of phones and camera raws need the optional packages pillow-heif and rawpy.
 """
 
-from __future__ import annotations
-
 import inspect
 import io
 import os
@@ -153,7 +151,7 @@ def _rest(file: BinaryIO, name: str, max_pixels: int) -> bytes:
     return content
 
 
-def array_of(source: PhotoSource) -> Decoded | None:
+def array_of(source: PhotoSource) -> "Decoded | None":
     """Return the pixels of an array or a tensor, whose shape may be a ValueError; None for anything else."""
     torch = sys.modules.get("torch")  # which whoever has a tensor has imported
     if torch is not None and isinstance(source, torch.Tensor):
@@ -195,12 +193,12 @@ def reader(
     return partial(vips.open_image, content, max_pixels), {}
 
 
-def in_memory(decoded: Decoded) -> Callable[[], vips.Image]:
+def in_memory(decoded: "Decoded") -> Callable[[], vips.Image]:
     """Return a function that returns an image, and can be pickled; a ValueError if it is no photo."""
     return partial(_image_of, replace(decoded, pixels=np.ascontiguousarray(as_pixels(decoded.pixels))))
 
 
-def _image_of(decoded: Decoded) -> vips.Image:
+def _image_of(decoded: "Decoded") -> vips.Image:
     image = vips.from_array(decoded.pixels, is_bilevel=decoded.is_bilevel)
     if decoded.dpi:
         image = image.copy(xres=decoded.dpi[0] / 25.4, yres=decoded.dpi[1] / 25.4)

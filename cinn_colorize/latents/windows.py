@@ -11,8 +11,6 @@ With 1/2 in place of 3/8 the centre of a window would lie where its neighbours e
 often makes there, between the two halves of its coarsest details, would show in full.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +39,7 @@ class Windows:
     upright: bool  # whether the photo is higher than wide
 
     @classmethod
-    def of(cls, height: int, width: int) -> Windows:
+    def of(cls, height: int, width: int) -> "Windows":
         aspect = max(height, width) / min(height, width)
         count = 1 if aspect <= _LONGEST else min(math.ceil((aspect - 1) / _STRIDE) + 1, _MOST)
         return cls(count, height > width)

@@ -1,7 +1,5 @@
 """Photos that are conditioned once and drawn many times, with any engine; torch only encodes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property

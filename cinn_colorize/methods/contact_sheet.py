@@ -1,7 +1,5 @@
 """Contact sheets (a photo and its samples, labelled) and charts (sheets that a recipe makes again)."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -130,7 +128,7 @@ class Chart:
 
     image: Image.Image
     recipe: Mapping[str, str]  # what was drawn and how; :meth:`save` adds how it was written
-    codes: Latent | None = None  # of the samples, where the method gives them
+    codes: "Latent | None" = None  # of the samples, where the method gives them
     mode: int = PUBLIC  # permission bits of the file; see :attr:`Photo.mode`
 
     def save(self, path: str | os.PathLike[str], *, quality: int = QUALITY, strip: bool = False) -> None:

@@ -1,7 +1,5 @@
 """Samples of a photo, and the pictures made from them. Light: does not import torch itself."""
 
-from __future__ import annotations
-
 import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -52,7 +50,7 @@ class Sample:
     method: Mapping[str, str] = field(default_factory=lambda: {"method": "sample"})
 
     @property
-    def latent(self) -> Latent:
+    def latent(self) -> "Latent":
         """The latent code as tensors, which imports torch; LatentError for a sample that follows hints."""
         from cinn_colorize.latents.latent import Latent
 
@@ -115,7 +113,7 @@ class Colorization:
         return self.sample.ab
 
     @property
-    def latent(self) -> Latent:
+    def latent(self) -> "Latent":
         """The sample's latent code; see :attr:`Sample.latent`."""
         return self.sample.latent
 
@@ -136,7 +134,7 @@ class Colorization:
         format: str = "auto",
         quality: int = 95,
         strip: bool = False,
-        more: Sequence[Colorization] = (),
+        more: "Sequence[Colorization]" = (),
         overwrite: bool = True,
     ) -> None:
         """Write the picture with the photo's metadata and the recipe.

@@ -4,8 +4,6 @@ A photo may keep its decoder busy for hours. Where others wait for such a job, a
 theirs after a moment; the slow job goes on beside it until its time is over.
 """
 
-from __future__ import annotations
-
 import contextlib
 import queue
 import threading
@@ -93,7 +91,7 @@ class Jobs:
             process.end()
         self._slow.release()
 
-    def _loaded_first(self) -> _Process | None:
+    def _loaded_first(self) -> "_Process | None":
         """Start a process before there is anything to do, and say when the first one has the studio."""
         try:
             process = self._started()
@@ -105,7 +103,7 @@ class Jobs:
             self.loaded.set_result(None)
         return process
 
-    def _started(self) -> _Process:
+    def _started(self) -> "_Process":
         with self._lock:
             if self._has_ended:
                 raise WorkerError("the studio has ended")
@@ -114,7 +112,7 @@ class Jobs:
         process.answer()
         return process
 
-    def _is_slow(self, process: _Process, end: float) -> bool:
+    def _is_slow(self, process: "_Process", end: float) -> bool:
         """Wait until there is an answer, or until others do not wait for it any longer."""
         patient = time.monotonic() + _PATIENCE
         while not process.pipe.poll(1) and time.monotonic() < end:

@@ -1,7 +1,5 @@
 """What a page asks for: a photo and how to draw it, in the words of the command line and of recipes."""
 
-from __future__ import annotations
-
 import base64
 import io
 import os
@@ -130,7 +128,7 @@ def shell_command(*words: str) -> str:
     return " ".join(map(_quoted, ["cinn-colorize", *words]))
 
 
-def data_url(picture: PIL.Image.Image) -> str:
+def data_url(picture: "PIL.Image.Image") -> str:
     """Return a picture as a JPEG in a URL."""
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=90)

@@ -1,7 +1,5 @@
 """What the studio draws, and what it keeps of each open photo. All of it runs in one thread."""
 
-from __future__ import annotations
-
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -104,7 +102,7 @@ class Studio:
         self.info = self._colorizer(PageRequest()).info
 
     @cached_property
-    def shots(self) -> ShotDesk:
+    def shots(self) -> "ShotDesk":
         """What pages see of films, which require PyAV."""
         from cinn_colorize.studio.shots import ShotDesk
 

@@ -1,7 +1,5 @@
 """A training run: its model, its folder and the files that it writes, logs among them."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import importlib.util
@@ -168,7 +166,7 @@ class Logs:
                 _write(path, self.headers[path.stem], [row for row in rows if int(row["seen"]) <= seen])
         self.board = self._open_board(seen)
 
-    def _open_board(self, seen: int) -> SummaryWriter | None:
+    def _open_board(self, seen: int) -> "SummaryWriter | None":
         if not importlib.util.find_spec("tensorboard"):
             return None
         from torch.utils.tensorboard import SummaryWriter

@@ -14,8 +14,6 @@ file may leave out of it, and for each of the ``files`` the shapes of the tensor
 names in the weights file.
 """
 
-from __future__ import annotations
-
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -75,7 +73,7 @@ class Sessions:
             self.coarse = self._open(COARSE) if steps else None
             self.condition, self.steps = condition.result(), [step.result() for step in steps]
 
-    def _open(self, file: str) -> onnxruntime.InferenceSession:
+    def _open(self, file: str) -> "onnxruntime.InferenceSession":
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
