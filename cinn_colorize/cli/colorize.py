@@ -1,7 +1,5 @@
 """``cinn-colorize colorize``, the default command."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re
@@ -52,8 +50,8 @@ class ResultOptions(common.BatchOutputOptions):
         return not chosen and self.output_dir == common.FOLDER
 
     def plan_of(
-        self, request: SampleRequest, method: SampleMethod, model: str, reading: common.PhotoOptions
-    ) -> Plan:
+        self, request: SampleRequest, method: "SampleMethod", model: str, reading: common.PhotoOptions
+    ) -> "Plan":
         """Return the plan of a batch; a file name that does not fit is a usage error."""
         kept = request.pick or request.number
         names = {**common.pattern_values(method, request.number, model), "method": method.name}
@@ -114,11 +112,11 @@ class BatchOptions:
 
     def batch(
         self,
-        inputs: list[Input | PhotoError],
-        plan: Plan,
+        inputs: "list[Input | PhotoError]",
+        plan: "Plan",
         network: common.BatchModelOptions,
         stack: contextlib.ExitStack,
-    ) -> Batch:
+    ) -> "Batch":
         """Return the batch that does it; what must be closed afterwards goes onto the stack."""
         from cinn_colorize.batch.run import Batch
 
@@ -135,7 +133,7 @@ class BatchOptions:
             manifest = stack.enter_context(Manifest(self.manifest, plan.settings(spec), seeds))
         return Batch(inputs, plan, spec, self.workers, manifest, cluster)
 
-    def inputs(self, photos: list[Path], output: Path, not_taken: list[Path]) -> list[Input | PhotoError]:
+    def inputs(self, photos: list[Path], output: Path, not_taken: list[Path]) -> "list[Input | PhotoError]":
         """Return this machine's share of the photos, named and listed; names that lead to none are errors."""
         from cinn_colorize.batch.inputs import checked, find_inputs, shard
 

@@ -1,7 +1,5 @@
 """Print messages on stderr; stdout is for paths, tables and JSON."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @cache
-def console() -> Console:
+def console() -> "Console":
     """Return the console on stderr."""
     from rich.console import Console
 
@@ -40,7 +38,7 @@ def draws() -> bool:
 class _LossyFile(io.FileIO):
     """A file that drops what it cannot write."""
 
-    def write(self, content: ReadableBuffer, /) -> int:
+    def write(self, content: "ReadableBuffer", /) -> int:
         with contextlib.suppress(OSError):
             if written := super().write(content):
                 return written
@@ -157,7 +155,7 @@ def show_log(quiet: bool, verbose: bool = False) -> None:
     log.setLevel(logging.WARNING if quiet else logging.INFO)
 
 
-def progress_bar(quiet: bool, rate: str = "") -> Progress:
+def progress_bar(quiet: bool, rate: str = "") -> "Progress":
     """Return a progress bar for a terminal that draws, with the speed if it has a unit: ``photos/s``."""
     from rich import progress
     from rich.text import Text
@@ -181,7 +179,7 @@ def progress_bar(quiet: bool, rate: str = "") -> Progress:
     )
 
 
-def counting(bars: Progress, description: str, visible: bool = True) -> Callable[[int, int], None]:
+def counting(bars: "Progress", description: str, visible: bool = True) -> Callable[[int, int], None]:
     """Show a bar; return what is called with the number done and the total."""
     task = bars.add_task(description, total=None, visible=visible)
     return lambda done, total: bars.update(task, completed=done, total=total)

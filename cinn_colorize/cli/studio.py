@@ -1,7 +1,5 @@
 """``cinn-colorize studio``: the same model in the browser."""
 
-from __future__ import annotations
-
 import secrets
 import socket
 import threading
@@ -121,7 +119,7 @@ def studio(
             library.close()
 
 
-def _load(options: StudioOptions, guidance: float, library: Shelf) -> Studio:
+def _load(options: StudioOptions, guidance: float, library: "Shelf") -> "Studio":
     from cinn_colorize.studio.studio import Studio
 
     show_log(options.general.quiet, options.general.verbose)
@@ -129,7 +127,7 @@ def _load(options: StudioOptions, guidance: float, library: Shelf) -> Studio:
     return Studio(library, options.reading.limit, words(options.network, without=["guidance"]), **network)
 
 
-def _render(options: StudioOptions, pipe: Connection, share: Any, film: Item, shots: list[Row]) -> None:
+def _render(options: StudioOptions, pipe: "Connection", share: Any, film: "Item", shots: "list[Row]") -> None:
     """Colorize a film as ``cinn-colorize film`` does, and tell how far it is."""
     end_with_parent()
     from cinn_colorize.batch.films import FilmPlan, Films
@@ -158,7 +156,7 @@ def _render(options: StudioOptions, pipe: Connection, share: Any, film: Item, sh
             pipe.send({"path": event.output, "over": True})
 
 
-def _doors(options: StudioOptions, listening: socket.socket) -> tuple[str, Callable[[Any], Guard]]:
+def _doors(options: StudioOptions, listening: socket.socket) -> "tuple[str, Callable[[Any], Guard]]":
     """Return the URL of the page, and what lets in those who may see it."""
     from cinn_colorize.studio.guard import LOOPBACK, Guard
 

@@ -1,7 +1,5 @@
 """Calibration: whether a model knows its errors, measured by its samples against the photos' own colours."""
 
-from __future__ import annotations
-
 import io
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -104,21 +102,21 @@ def calibration_plot(calibration: Calibration) -> Image.Image:
         return rendered(figure)
 
 
-def rendered(figure: Figure) -> Image.Image:
+def rendered(figure: "Figure") -> Image.Image:
     """Render a figure of matplotlib as RGB."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return Image.open(buffer).convert("RGB")
 
 
-def _titled(axes: Axes, title: str, subtitle: str, x_label: str, y_label: str) -> None:
+def _titled(axes: "Axes", title: str, subtitle: str, x_label: str, y_label: str) -> None:
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
     axes.annotate(
         subtitle, (0, 1), (0, 8), xycoords="axes fraction", textcoords="offset points", color=_FAINT
     )
 
 
-def _errors(axes: Axes, calibration: Calibration) -> None:
+def _errors(axes: "Axes", calibration: Calibration) -> None:
     from scipy.stats import spearmanr  # a second to import, which every training run would take
 
     nll, error = np.array(calibration.nll), np.array(calibration.error)
@@ -137,7 +135,7 @@ def _errors(axes: Axes, calibration: Calibration) -> None:
     )
 
 
-def _colors(axes: Axes, calibration: Calibration) -> None:
+def _colors(axes: "Axes", calibration: Calibration) -> None:
     centres = (HISTOGRAM_EDGES[1:] + HISTOGRAM_EDGES[:-1]) / 2
     for channel, (name, color) in enumerate((("a", _RED), ("b", _BLUE))):
         truth, samples = calibration.colors(channel)
@@ -155,7 +153,7 @@ def _colors(axes: Axes, calibration: Calibration) -> None:
     )
 
 
-def _reliability(axes: Axes, calibration: Calibration) -> None:
+def _reliability(axes: "Axes", calibration: Calibration) -> None:
     for size, color in zip(SIZES, (_BLUE, _RED), strict=True):
         found = calibration.reliability(size)
         what = "pixels of the 64 px grid" if size == CHROMA_SIZE else f"means over a grid of {size}x{size}"

@@ -6,8 +6,6 @@ profile and resolution stay; the orientation is applied. Of a scan with a frame,
 and the frame stays gray.
 """
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import logging
@@ -130,7 +128,7 @@ class Photo:
         return self.frame or Box(0, 0, self.width, self.height)
 
     @property
-    def whole(self) -> Photo:
+    def whole(self) -> "Photo":
         """The photo with its frame as part of the picture; itself if it has no frame."""
         return self._whole or self
 
@@ -173,7 +171,7 @@ class Photo:
         with raising_photo_errors(self.name), opened(self.source) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def framed(self, frame: str | Iterable[int] | Box = "auto") -> Photo:
+    def framed(self, frame: str | Iterable[int] | Box = "auto") -> "Photo":
         """Return the photo with a frame, which :meth:`lab` leaves out and :meth:`compose` leaves gray.
 
         ``auto`` finds the frame, if there is one; ``none`` takes the photo as a whole; otherwise these are
@@ -193,7 +191,7 @@ class Photo:
             raise PhotoError(f"{self.name}: the picture inside the frame, {box}, exceeds its {size}")
         return self._within(box)
 
-    def framed_as(self, other: Photo) -> Photo:
+    def framed_as(self, other: "Photo") -> "Photo":
         """Return the photo, which shows the same as another at any size, with the frame of that one."""
         if other.frame is None:
             return self.whole
@@ -219,7 +217,7 @@ class Photo:
         lab = self.whole.lab(*fitted(self.height, self.width, size))
         return PIL.Image.fromarray(color.compose(lab[0], lab[1:], depth=8))
 
-    def small(self, size: int) -> Photo:
+    def small(self, size: int) -> "Photo":
         """Return :meth:`thumbnail` as a photo, with the same frame."""
         return open_photo(self.thumbnail(size)).framed_as(self)
 
@@ -280,7 +278,7 @@ class Photo:
         with raising_photo_errors(self.name):
             return vips.ends_early(self.source)
 
-    def _within(self, frame: Box) -> Photo:
+    def _within(self, frame: Box) -> "Photo":
         if frame == self.whole.inside:
             return self.whole
         photo = copy.copy(self.whole)

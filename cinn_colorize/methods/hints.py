@@ -1,7 +1,5 @@
 """Hints: colours that the user wants at places of a photo, and how samples are made to follow them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +28,7 @@ class Hinted(SampleMethod):
     reach: HintReach = HintReach.thing
     first: bool = False  # whether to draw only the sample that is the most typical one without hints
     progress: Callable[[int, int], None] | None = None  # called with the number of samples drawn, and of all
-    _things: dict[Photo, Floats] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _things: "dict[Photo, Floats]" = field(default_factory=dict, init=False, repr=False, compare=False)
 
     name: ClassVar[str] = METHOD
     keys: ClassVar[Mapping[str, str]] = {
@@ -61,12 +59,12 @@ class Hinted(SampleMethod):
     def kept(self) -> int:
         return 1 if self.first else self.number
 
-    def check(self, colorizer: PhotoColorizer, photo: Photo) -> None:
+    def check(self, colorizer: PhotoColorizer, photo: "Photo") -> None:
         from cinn_colorize.methods.hint_map import HintMap
 
         HintMap.of(photo, self.points, self.strokes)
 
-    def samples(self, colorizer: PhotoColorizer, photo: Photo) -> list[Sample]:
+    def samples(self, colorizer: PhotoColorizer, photo: "Photo") -> "list[Sample]":
         """See :meth:`SampleMethod.samples`; PhotoError if a hint lies outside the photo, too."""
         from cinn_colorize.methods import things
         from cinn_colorize.methods.ensemble import move
@@ -80,7 +78,7 @@ class Hinted(SampleMethod):
         self._things[photo] = things.find(things.drawn(conditioned, self.progress), hints)
         return things.follow(samples, self._things[photo], hints)
 
-    def first_tiles(self, colorizer: PhotoColorizer, photo: Photo) -> list[Tile]:
+    def first_tiles(self, colorizer: PhotoColorizer, photo: "Photo") -> "list[Tile]":
         """Return the photo in gray with the hints on it, and the outlines of their things."""
         from PIL import ImageDraw
 

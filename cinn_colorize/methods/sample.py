@@ -1,7 +1,5 @@
 """Samples of the model, and variations: samples that resemble the one of a chosen seed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -53,7 +51,7 @@ class Sampling(SampleMethod):
     def kept(self) -> int:
         return self.pick or self.number
 
-    def samples(self, colorizer: PhotoColorizer, photo: Photo) -> list[Sample]:
+    def samples(self, colorizer: PhotoColorizer, photo: "Photo") -> list[Sample]:
         from cinn_colorize.methods.samples import likeliest
 
         draw = self._drawing(colorizer.condition(photo))
@@ -64,7 +62,7 @@ class Sampling(SampleMethod):
         return draw(self.number, seed=self.seed, pick=self.kept if self.rank or self.pick else None)
 
     def parts(
-        self, colorizer: PhotoColorizer, photo: Photo, wanted: Collection[int]
+        self, colorizer: PhotoColorizer, photo: "Photo", wanted: Collection[int]
     ) -> Iterator[list[Sample]]:
         """See :meth:`SampleMethod.parts`; samples that are ranked have to wait for the last."""
         if self.rank or self.pick:
@@ -75,7 +73,7 @@ class Sampling(SampleMethod):
             if part := [k for k in range(start, min(start + _PART, end)) if k in wanted]:
                 yield draw(part[-1] - part[0] + 1, seed=part[0])
 
-    def first_tiles(self, colorizer: PhotoColorizer, photo: Photo) -> list[Tile]:
+    def first_tiles(self, colorizer: PhotoColorizer, photo: "Photo") -> "list[Tile]":
         from cinn_colorize.methods.contact_sheet import original_tile
 
         return [original_tile(photo)]
@@ -103,7 +101,7 @@ class Variation(Sampling):
     def settings(self) -> Mapping[str, Any]:
         return {**super().settings, "like": self.like, "fresh": format_levels(self.fresh)}
 
-    def first_tiles(self, colorizer: PhotoColorizer, photo: Photo) -> list[Tile]:
+    def first_tiles(self, colorizer: PhotoColorizer, photo: "Photo") -> "list[Tile]":
         from cinn_colorize.methods.contact_sheet import TILE
 
         samples = colorizer.condition(photo).sample(1, self.temperature, self.like)

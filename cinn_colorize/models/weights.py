@@ -5,8 +5,6 @@ on the Hugging Face hub, whose client honours ``HF_HOME`` and ``HF_HUB_OFFLINE``
 follow, ``hf:owner/name@v1``.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,12 +28,12 @@ _FOLDERS = (_PACKAGE / "_weights", _PACKAGE.parent / "weights")
 class Loaded(NamedTuple):
     """A model ready for use, and its origin."""
 
-    model: ConditionalFlow
+    model: "ConditionalFlow"
     info: ModelInfo
     sha256: str  # of the weights file
 
     @classmethod
-    def of(cls, model: ConditionalFlow, sha256: str = "") -> Self:
+    def of(cls, model: "ConditionalFlow", sha256: str = "") -> Self:
         return cls(model, MODELS[model.name], sha256)
 
 
@@ -140,7 +138,7 @@ def verify(path: Path, expected: str) -> None:
         )
 
 
-def model_class(name: str) -> type[ConditionalFlow]:
+def model_class(name: str) -> "type[ConditionalFlow]":
     """Return the class of a model of the registry."""
     from cinn_colorize.models.bedrooms import Bedrooms
     from cinn_colorize.models.imagenet_vgg import ImagenetVgg
@@ -169,7 +167,7 @@ def _building() -> Iterator[None]:
             torch.set_default_dtype(usual)
 
 
-def _build(path: Path, name: str, trusted: bool) -> ConditionalFlow:
+def _build(path: Path, name: str, trusted: bool) -> "ConditionalFlow":
     def check(config: dict[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:
         if (found := config.get("model")) != name:
             raise WeightsError(f"{printable_name(path)}: holds weights of {found!r:.99}, not of {name!r}")
@@ -203,7 +201,7 @@ def _check(name: str, architecture: Any, shapes: Mapping[str, tuple[int, ...]]) 
             raise ValueError(f"{key!r:.99} is {shapes.get(key, 'missing')}, not {expected.get(key, 'there')}")
 
 
-def save_model(path: Path, model: ConditionalFlow, training: dict[str, object]) -> None:
+def save_model(path: Path, model: "ConditionalFlow", training: dict[str, object]) -> None:
     """Write a model as a weights file, fp16, with its architecture and a record of its training."""
     config = {"model": model.name, "architecture": asdict(model.config), "training": training}
     state = model.state_dict().items()
