@@ -302,9 +302,8 @@ class MixRequest(Request):
         """See :meth:`Request.method`; PhotoError if a result cannot be drawn again."""
         from cinn_colorize.methods.recipe import part_at
 
-        drawn = partial(
-            Sampling, temperature=parse_temperature(self.temperature, info.levels, info.temperature)
-        )
+        temperature = parse_temperature(self.temperature, info.levels, info.temperature)
+        drawn = partial(Sampling, temperature=temperature)
         part = partial(part_at, others=self.others, max_pixels=max_pixels)
         one, other = parts = [drawn(seed=k) if isinstance(k, int) else part(k) for k in self.both]
         of = () if all(isinstance(k, int) for k in self.both) else tuple(parts)

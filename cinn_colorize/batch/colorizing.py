@@ -167,12 +167,11 @@ class _Colorizing:
     def _unlisted(self, states: ResultStates, samples: list[Sample]) -> Iterator[Result]:
         """Yield the results that are right, but not in the manifest."""
         log_probs = {sample.seed: sample.log_prob for sample in samples}
+        temperature = self._plan.method.temperature
         for seed in states.right:
             output = self._task.outputs[seed]
             if output not in self._task.listed:
-                yield self._result(
-                    output, seed, self._plan.method.temperature, log_probs.get(seed), existed=True
-                )
+                yield self._result(output, seed, temperature, log_probs.get(seed), existed=True)
         if self._task.sheet and self._task.sheet not in self._task.listed and states.sheet is State.RIGHT:
             yield self._result(self._task.sheet, existed=True)
 

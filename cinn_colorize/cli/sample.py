@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _SAMPLES, _STEPS, _STEPS_OF_A_SIDE = 16, 8, 5
 _CODES = ".safetensors"
 _NUMBER = "Number of samples, or of steps with --interpolate (per side between four codes)."
-_DEFAULT_NUMBER = f"{_SAMPLES}, all of a file, {_STEPS} or {_STEPS_OF_A_SIDE} steps"
+_SHOWN = f"{_SAMPLES}, all of a file, {_STEPS} or {_STEPS_OF_A_SIDE} steps"
+_SAVED = "Save the codes of the grid to a .safetensors file."
 _INTERPOLATE = "Interpolate from code A to B, or between four codes in the corners: seeds or files."
 
 
@@ -31,18 +32,14 @@ class SampleOptions:
 
     panel: ClassVar[str] = DRAWING
 
-    number: int | None = option(
-        None, "N", _NUMBER, "-n --number", min=1, max=MOST, show_default=_DEFAULT_NUMBER
-    )
+    number: int | None = option(None, "N", _NUMBER, "-n --number", min=1, max=MOST, show_default=_SHOWN)
     temperature: str | None = temperature_option()
     seed: int = seed_option()
     frame: str = frame_option()
     interpolate: str | None = option(None, "A,B[,C,D]", _INTERPOLATE)
     vary_level: int | None = option(None, "LEVEL", "Keep the first code and redraw only this level of it.")
     load_z: Path | None = option(None, "FILE", "Load the codes from a file instead of drawing them.")
-    save_z: Path | None = option(
-        None, "FILE", "Save the codes of the grid to a .safetensors file.", panel=OUTPUT
-    )
+    save_z: Path | None = option(None, "FILE", _SAVED, panel=OUTPUT)
     digits: DigitOptions
     out: common.FolderOptions
     reading: common.PhotoOptions

@@ -147,10 +147,8 @@ def cached(url: Url, folder: Path) -> Path:
                 return target
             free = shutil.disk_usage(folder).free
             if size and free < size:
-                missing = (
-                    f"{free / 1e9:.1f} GB are free there, {size / 1e9:.1f} GB are needed for {url.shown}"
-                )
-                raise DataError(f"{printable_name(folder)}: {missing}")
+                missing = f"{free / 1e9:.1f} GB are free there, {size / 1e9:.1f} GB are needed"
+                raise DataError(f"{printable_name(folder)}: {missing} for {url.shown}")
             log.info("fetching %s to %s", url.shown, printable_name(folder))
             retry(url.shown, lambda: _fetch(system, path, target))
     return target

@@ -83,9 +83,8 @@ class Calibration:
         count, expected, squared = self._sums[size]
         kept = count >= max(_FEWEST[0], _FEWEST[1] * count.sum())
         count, expected, squared = count[kept], expected[kept], squared[kept]
-        return Reliability(
-            np.sqrt(expected / count), np.sqrt(squared / count), count / self._sums[size][0].sum()
-        )
+        share = count / self._sums[size][0].sum()
+        return Reliability(np.sqrt(expected / count), np.sqrt(squared / count), share)
 
 
 def calibration_plot(calibration: Calibration) -> Image.Image:
@@ -111,9 +110,8 @@ def rendered(figure: "Figure") -> Image.Image:
 
 def _titled(axes: "Axes", title: str, subtitle: str, x_label: str, y_label: str) -> None:
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
-    axes.annotate(
-        subtitle, (0, 1), (0, 8), xycoords="axes fraction", textcoords="offset points", color=_FAINT
-    )
+    place = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    axes.annotate(subtitle, (0, 1), (0, 8), color=_FAINT, **place)  # type: ignore[arg-type]
 
 
 def _errors(axes: "Axes", calibration: Calibration) -> None:

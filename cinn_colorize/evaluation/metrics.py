@@ -137,9 +137,8 @@ def _calibration(samples: Doubles, truth: Doubles) -> dict[str, Term]:
     statistics["block_share"] = Term(spreads[_BLOCKS], spreads[CHROMA_SIZE])
     # Averages over nested cells are orthogonal projections, so the squares of what each adds are differences.
     for coarse, fine in itertools.pairwise(_BANDS):
-        statistics[f"band_{fine}x{fine}"] = Term(
-            factor * max(spreads[fine] - spreads[coarse], 0.0), errors[fine] - errors[coarse]
-        )
+        added = factor * max(spreads[fine] - spreads[coarse], 0.0)
+        statistics[f"band_{fine}x{fine}"] = Term(added, errors[fine] - errors[coarse])
     return statistics
 
 

@@ -171,10 +171,8 @@ class StLpips(Measure):
 
     @torch.inference_mode()
     def of(self, pictures: Doubles, photo: Square, source: Source) -> Floats:
-        picture, truth = (
-            torch.from_numpy(a)[None].float().to(self._device) for a in (pictures[0], photo.rgb)
-        )
-        distance: Tensor = self._network(picture, truth, normalize=True)
+        both = [torch.from_numpy(a)[None].float().to(self._device) for a in (pictures[0], photo.rgb)]
+        distance: Tensor = self._network(*both, normalize=True)
         return distance.flatten().cpu().numpy()
 
 

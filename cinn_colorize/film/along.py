@@ -168,9 +168,7 @@ class _Way:
 def _weighted(ab: Floats) -> Floats:
     """Return ab (N, 2, s, s) and its weight, 1, as (N, 128, 128, 3)."""
     one = np.ones((GRID, GRID), np.float32)
-    return np.stack(
-        [np.dstack([*(cv2.resize(plane, (GRID, GRID)) for plane in planes), one]) for planes in ab]
-    )
+    return np.stack([np.dstack([*(cv2.resize(p, (GRID, GRID)) for p in planes), one]) for planes in ab])
 
 
 def _carried(total: Floats, motion: Floats) -> Floats:

@@ -177,9 +177,8 @@ def _gradients(
 ) -> tuple[Tensor, _Gradients]:
     """Compute the gradients of x and of the other tensors that require one."""
     learn = [other for other in others if isinstance(other, Tensor) and other.requires_grad]
-    reached, given = zip(
-        *((o, g) for o, g in zip(outputs, grads, strict=True) if o.requires_grad), strict=True
-    )
+    pairs = ((o, g) for o, g in zip(outputs, grads, strict=True) if o.requires_grad)
+    reached, given = zip(*pairs, strict=True)
     found = torch.autograd.grad(reached, [x, *learn], given, allow_unused=True)
     grad_x = torch.zeros_like(x) if found[0] is None else found[0]
     return grad_x, {id(t): g for t, g in zip(learn, found[1:], strict=True) if g is not None}

@@ -79,9 +79,8 @@ def _srgb_curve(codes: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(codes > 0.04045, bright, codes / 12.92)
 
 
-SRGB = RGBSpace(
-    matrix=_SRGB_TO_XYZ / D65[:, None], curves=np.tile(_srgb_curve(np.linspace(0, 1, 65536)), (3, 1))
-)
+_CURVES = np.tile(_srgb_curve(np.linspace(0, 1, 65536)), (3, 1))
+SRGB = RGBSpace(matrix=_SRGB_TO_XYZ / D65[:, None], curves=_CURVES)
 _XYZ_TO_SRGB = np.linalg.inv(SRGB.matrix)
 
 

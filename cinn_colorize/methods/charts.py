@@ -98,9 +98,8 @@ class Strip(Method):
         rest = by_level(self.temperature, levels, "temperature", MAX_TEMPERATURE)
         for level in self.scaled or ():
             check_level(level, levels)
-        of_levels = [
-            t if self.scaled is None else rest | dict.fromkeys(self.scaled, t) for t in self.temperatures
-        ]
+        values, scaled = self.temperatures, self.scaled
+        of_levels = [t if scaled is None else rest | dict.fromkeys(scaled, t) for t in values]
         return [conditioned.sample(1, t, self.seed)[0] for t in of_levels]
 
     def draw(self, colorizer: PhotoColorizer, photo: Photo) -> Chart:

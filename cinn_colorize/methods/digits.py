@@ -295,9 +295,8 @@ def transfer_picture(
     """
     images = np.stack([read_digit(path) for path in paths])
     rows = digits.transfer(images, [digit] * len(images))
-    return picture(
-        np.concatenate([images[:, None], rows], axis=1), columns=["image", *(str(d) for d in range(DIGITS))]
-    )
+    tiles = np.concatenate([images[:, None], rows], axis=1)
+    return picture(tiles, columns=["image", *map(str, range(DIGITS))])
 
 
 def walks_picture(digits: Digits, digit: int | None = None) -> Image.Image:

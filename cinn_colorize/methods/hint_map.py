@@ -182,14 +182,12 @@ def _points(photo: Photo, points: Sequence[Hint], size: tuple[int, int]) -> _Pai
     box = photo.inside
     for point in points:
         if point.x >= photo.width or point.y >= photo.height:
-            raise PhotoError(
-                f"{photo.name}: the hint {point} lies outside its {photo.width}x{photo.height} pixels"
-            )
+            pixels = f"{photo.width}x{photo.height} pixels"
+            raise PhotoError(f"{photo.name}: the hint {point} lies outside its {pixels}")
         if not (box.left <= point.x < box.right and box.top <= point.y < box.bottom):
-            raise PhotoError(
-                f"{photo.name}: the hint {point} lies in the frame around the picture, {box}; move it, or "
-                "take the photo as a whole (--frame none)"
-            )
+            problem = f"the hint {point} lies in the frame around the picture, {box}"
+            advice = "move it, or take the photo as a whole (--frame none)"
+            raise PhotoError(f"{photo.name}: {problem}; {advice}")
     placed = list[tuple[int, int, float, Hint]]()
     for point in points:
         y = _around(point.y - box.top, size[0], box.size[0])

@@ -47,10 +47,8 @@ def read_mask(image: Photo, size: int) -> Mask:
 
     share = np.clip(image.luminance(size, size) / 100, 0, 1).astype(np.float32)
     if share.max() < 0.5 or share.min() > 0.5:
-        everything = "black" if share.max() < 0.5 else "white"
-        raise PhotoError(
-            f"{image.name}: is {everything} all over; paint the part inside white and the rest black"
-        )
+        problem = f"is {'black' if share.max() < 0.5 else 'white'} all over"
+        raise PhotoError(f"{image.name}: {problem}; paint the part inside white and the rest black")
     return Mask(share, image.sha256)
 
 

@@ -33,9 +33,8 @@ from cinn_colorize.models.registry import MAX_GUIDANCE, MODELS
 
 log = logging.getLogger(__name__)
 
-METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (Sampling, Variation, Transfer, Mix, Hinted, Strip, Grid)
-}
+_ALL: list[type[Method]] = [Sampling, Variation, Transfer, Mix, Hinted, Strip, Grid]
+METHODS = {method.name: method for method in _ALL}
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 _LONGEST = 2**20  # characters of an entry
@@ -93,9 +92,8 @@ class Recipe:
         """
         found, name = read_recipe(path, page, max_pixels=max_pixels), printable_name(path)
         if not found:
-            raise PhotoError(
-                f"{name}: has no recipe; choose a picture that cinn-colorize wrote and nothing has edited"
-            )
+            advice = "choose a picture that cinn-colorize wrote and nothing has edited"
+            raise PhotoError(f"{name}: has no recipe; {advice}")
         if "sheet" in found:
             raise PhotoError(f"{name}: is a contact sheet or a grid of digits; choose a picture of one photo")
         known: Mapping[str, Sequence[str]] = {
@@ -175,13 +173,11 @@ def recreate(
     files = _find(recipe, [original, *others], others, force)
     if format_of_name(output) != recipe.format:
         suffix = FORMATS[recipe.format][0]
-        raise PhotoError(
-            f"{printable_name(output)}: must end in {suffix}, the format of the picture, and is no folder"
-        )
+        problem = f"must end in {suffix}, the format of the picture, and is no folder"
+        raise PhotoError(f"{printable_name(output)}: {problem}")
     if recipe.version != __version__:
-        log.warning(
-            f"the picture was made by version {recipe.version}, not {__version__}: the new one may differ"
-        )
+        made = f"the picture was made by version {recipe.version}, not {__version__}"
+        log.warning(f"{made}: the new one may differ")
     try:
         method = recipe.method.from_recipe(recipe.entries, files, colorizer.info.levels, max_pixels)
         pages = [

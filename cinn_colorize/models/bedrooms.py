@@ -69,9 +69,8 @@ class PlainNetwork(nn.Module):
         self.at64 = nn.Sequential(conv(1, 64), nn.LeakyReLU(), conv(64, 64))
         self.at32 = nn.Sequential(nn.LeakyReLU(), conv(64, 128, stride=2), nn.LeakyReLU(), conv(128, 128))
         self.at16 = nn.Sequential(nn.LeakyReLU(), conv(128, 128, stride=2))
-        self.vector = nn.Sequential(
-            nn.LeakyReLU(), conv(128, 256, stride=2), nn.LeakyReLU(), conv(256, 512, stride=2)
-        )
+        halved = conv(128, 256, stride=2), nn.LeakyReLU(), conv(256, 512, stride=2)
+        self.vector = nn.Sequential(nn.LeakyReLU(), *halved)
         self.norm = nn.BatchNorm1d(512)
 
     def forward(self, L: Tensor) -> dict[int, Tensor]:

@@ -132,10 +132,9 @@ def verify(path: Path, expected: str) -> None:
     """Raise a WeightsError if the SHA-256 of a file is not the expected one, or it cannot be read."""
     actual = tensorfile.identify(path)
     if actual != expected:
-        raise WeightsError(
-            f"{printable_name(path)}: SHA-256 is {actual[:12]}..., expected {expected[:12]}...; the file is "
-            "damaged or of another version; reinstall cinn-colorize or download it again"
-        )
+        problem = f"SHA-256 is {actual[:12]}..., expected {expected[:12]}..."
+        advice = "the file is damaged or of another version; reinstall cinn-colorize or download it again"
+        raise WeightsError(f"{printable_name(path)}: {problem}; {advice}")
 
 
 def model_class(name: str) -> "type[ConditionalFlow]":

@@ -81,9 +81,8 @@ class Films:
         if path := found.pop("path", None):
             if film.given:
                 return found | {"saved": str(path)}
-            found["item"] = Item(
-                path.stem, path, path.name.replace(film.path.stem, Path(film.name).stem), made=True
-            )
+            name = path.name.replace(film.path.stem, Path(film.name).stem)
+            found["item"] = Item(path.stem, path, name, made=True)
         if item := found.pop("item", None):
             self._library.add(item)
             found |= {"id": item.id, "name": item.name}

@@ -77,9 +77,8 @@ class Library(Shelf):
         paths = list(photos)
         stems = {path.with_suffix("") for path in paths}
         own = {path for path in paths if stems & _may_be_of(path) and self._has_recipe(path)}
-        items = [
-            Item(secrets.token_hex(16), path, str(path), given=True) for path in paths if path not in own
-        ]
+        found = (path for path in paths if path not in own)
+        items = [Item(secrets.token_hex(16), path, str(path), given=True) for path in found]
         self._given = {item.id: item for item in items}
         self.items = ChainMap(self._sent, self._held, self._given)
 

@@ -139,9 +139,8 @@ def export_graphs(loaded: Loaded, folder: Path) -> list[Path]:
         for name, value in external.items():
             held = value.const_value
             assert held is not None
-            value.const_value = onnx_ir.ExternalTensor(
-                "weights", 0, held.nbytes, held.dtype, shape=onnx_ir.Shape(state[name].shape), name=name
-            )
+            shape, size = onnx_ir.Shape(state[name].shape), held.nbytes
+            value.const_value = onnx_ir.ExternalTensor("weights", 0, size, held.dtype, shape=shape, name=name)
         lacks[file] = {name: list(state[name].shape) for name in sorted(external)}
     config = loaded.model.config
     about = {

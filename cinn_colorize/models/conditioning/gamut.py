@@ -22,9 +22,8 @@ def chroma_range() -> np.ndarray:
     line = np.linspace(0, 255, 86).astype(np.uint8)
     u, v = np.meshgrid(line, line)
     w = np.zeros_like(u)
-    faces = [
-        np.roll(np.stack([u, v, w + end], axis=-1), axis, axis=-1) for end in (0, 255) for axis in range(3)
-    ]
+    ends = (np.stack([u, v, w + end], axis=-1) for end in (0, 255))
+    faces = [np.roll(end, axis, axis=-1) for end in ends for axis in range(3)]
     lab = pixels_to_lab(np.concatenate(faces)).reshape(3, -1)  # extremes lie on the cube's surface
     L, *ab = lab[:, lab[0].argsort()]
     knots = np.arange(_KNOTS)
