@@ -70,7 +70,7 @@ def sample_digits(
     (scale,) = by_level(temperature_of(temperature, MODELS[MODEL]), MODELS[MODEL].levels).values()
     digit = chosen.digit
 
-    def draw(digits: Digits) -> Image.Image:
+    def draw(digits: "Digits") -> "Image.Image":
         from cinn_colorize.methods.digits import samples_picture, walks_picture
 
         if chosen.pca:
@@ -84,7 +84,7 @@ def sample_digits(
 def transfer_digits(images: Sequence[Path], digit: int | None, by: Writing) -> None:
     """Write all digits in the style of each image, and print the path of the picture."""
 
-    def draw(digits: Digits) -> Image.Image:
+    def draw(digits: "Digits") -> "Image.Image":
         from cinn_colorize.methods.digits import transfer_picture
 
         return transfer_picture(digits, images, digit)

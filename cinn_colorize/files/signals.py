@@ -40,7 +40,7 @@ def handle_between_imports(
             vars(error)[_SIGNAL] = number
             raise
 
-    def handle_again(lost: sys.UnraisableHookArgs) -> None:
+    def handle_again(lost: "sys.UnraisableHookArgs") -> None:
         is_own = getattr(lost.exc_value, _SIGNAL, None) == number
         if not (is_own and _handle_soon(number)):
             print_unraisable(lost)

@@ -140,7 +140,7 @@ def vary(
     share = by_level(parse_noise(fresh, shapes, transfer_noise(shapes)), shapes)
     recipe = {"method": Variation.name, "like": str(like), "fresh": format_levels(share)}
 
-    def noise(shapes: Shapes, seeds: Sequence[int]) -> LatentLevels:
+    def noise(shapes: "Shapes", seeds: Sequence[int]) -> "LatentLevels":
         return draw_like(shapes, like, seeds, share, temperature)
 
     return conditioned.draw(noise, seeds, temperature, recipe, pick)
