@@ -304,7 +304,7 @@ sys.setprofile(press)
         "cli/interrupts.py:watch",
         "typer/main.py:get_command",
         "typer/core.py:_main",
-        "request.py:_frame",
+        "imaging/options.py:parse_frame",
         "cli/colorize.py:colorize",
     ],
 )

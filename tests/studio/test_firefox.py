@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from helpers import CI, EXAMPLES, needs
@@ -127,7 +128,8 @@ def test_two_photos_in_firefox(serve, tmp_path):
             ):
                 await story(socket, url[0], folder)
 
-        asyncio.run(run())
+        with ThreadPoolExecutor(1) as pool:  # in this thread, Playwright's loop may run
+            pool.submit(asyncio.run, run()).result()
     finally:
         browser.kill()
         browser.communicate()

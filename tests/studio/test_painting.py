@@ -213,9 +213,9 @@ def test_hints_and_masks_are_made_by_keyboard(tab, photos):
 def outlined(tab):
     """The box around what is outlined on the picture, as shares of its width and height; None for nothing."""
     box = "path => { const { x, y, width, height } = path.getBBox(); return [x, y, width, height]; }"
-    size = tab.page.evaluate("document.querySelector('#thing svg').viewBox.baseVal.width")
     if tab.page.is_hidden("#thing"):
         return None
+    size = tab.page.evaluate("document.querySelector('#thing svg').viewBox.baseVal.width")
     found = tab.page.eval_on_selector("#thing .under", box)
     return [value / size for value in found]
 
