@@ -368,6 +368,17 @@ def in_this_process(monkeypatch, colorizer):
     return lambda *arguments, **options: CliRunner().invoke(app, list(map(str, arguments)), **options)
 
 
+def ending_with_code(command):
+    """Return a command that must end with a code, 0 by default."""
+
+    def run(*arguments, code=0):
+        result = command(*arguments)
+        assert result.exit_code == code, result.stderr
+        return result
+
+    return run
+
+
 def stir(module, seed=0):
     """Give zero-initialised layers small random weights, so that no law holds by accident."""
     import torch

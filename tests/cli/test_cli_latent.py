@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers import in_this_process, the_line
+from helpers import ending_with_code, in_this_process, the_line
 from PIL import Image, ImageDraw
 
 from cinn_colorize.imaging.photo import read_recipe
@@ -32,14 +32,7 @@ def run(tmp_path, photos, colorizer, monkeypatch):
     """Run a command in this process and its own folder, with a preloaded model."""
     shutil.copytree(photos, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    command = in_this_process(monkeypatch, colorizer)
-
-    def run(*arguments, code=0):
-        result = command(*arguments)
-        assert result.exit_code == code, result.stderr
-        return result
-
-    return run
+    return ending_with_code(in_this_process(monkeypatch, colorizer))
 
 
 def made_again(run, picture, *files):

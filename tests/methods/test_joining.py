@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import in_this_process, the_line
+from helpers import ending_with_code, in_this_process, the_line
 from PIL import Image, ImageDraw
 
 from cinn_colorize.imaging.photo import open_photo, read_recipe
@@ -55,14 +55,7 @@ def made(tmp_path_factory, examples, colorizer):
 def run(tmp_path, made, colorizer, monkeypatch):
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    command = in_this_process(monkeypatch, colorizer)
-
-    def run(*arguments, code=0):
-        result = command(*arguments)
-        assert result.exit_code == code, result.stderr
-        return result
-
-    return run
+    return ending_with_code(in_this_process(monkeypatch, colorizer))
 
 
 def pixels(path):
