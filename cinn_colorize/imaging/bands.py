@@ -1,22 +1,30 @@
 """A photo in bands of rows, several at a time, and small copies of it: the means of areas."""
 
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import TypeVar
 
 import cv2
 import numpy as np
 
+from cinn_colorize.errors import PhotoError
 from cinn_colorize.imaging import color, vips
 from cinn_colorize.imaging.color import Floats, Pixels, RGBSpace
 from cinn_colorize.imaging.options import Box
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 NETWORK_SIZE = 256  # side of most copies, in pixels
+_PLAIN = 0.01  # range of L* of rows of one luminance
+_MOST_MISSING = 0.5  # share of a photo, at the end of its file
 _WHITE = np.array([100, 0, 0], np.float32).reshape(3, 1, 1)  # Lab
 _threads = min(8, os.cpu_count() or 1)
 
@@ -34,7 +42,7 @@ def use_threads(number: int) -> None:
     vips.use_threads(number)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Bands:
     """The pixels of a photo, read in bands of rows, and small copies, each of which costs a pass."""
 
@@ -43,6 +51,8 @@ class Bands:
     space: RGBSpace  # of its code values
     is_gray: bool  # one channel of colour, not three
     has_alpha: bool  # in the last channel
+    jpeg: Path | bytes | None = None  # file that may lack its end
+    _is_told: bool = False  # that it does
     _copies: dict[tuple[Box, int, int], Floats] = field(default_factory=dict)
 
     def each(self, task: Callable[[int, Pixels], T]) -> Iterator[T]:
@@ -77,10 +87,10 @@ class Bands:
         return planes
 
     def reduced(self, box: Box, *sizes: tuple[int, int]) -> list[Floats]:
-        """Return a part at each height and width: Lab (3, h, w), of gray photos L* (1, h, w).
+        """Return a part at each height and width, as Lab (3, h, w).
 
-        The arrays are kept, and not to be changed. Sizes that divide the network's are means of that one,
-        which is needed anyway.
+        What is read is kept. Sizes that divide the network's are means of that one, which is needed anyway. A
+        PhotoError if the file is damaged, or most of it missing.
         """
         side, known = NETWORK_SIZE, self._copies
         is_small, channels = min(box.size) < side, 1 if self.is_gray else 3
@@ -98,18 +108,42 @@ class Bands:
             for reduction, lines in zip(new, narrowed, strict=False):  # none from the frame
                 reduction.add(y0, lines)
         known.update({(box, *reduction.size): reduction.result() for reduction in new})
-        return [_means(known[box, *size], *wanted) for size, wanted in zip(read, sizes, strict=True)]
+        copies = [_lab(known[box, *size], *wanted) for size, wanted in zip(read, sizes, strict=True)]
+        self._check_end(copies[0][0])
+        return copies
+
+    def _check_end(self, L: Floats) -> None:
+        share = _plain_share(L)
+        if share and self._ends_early:
+            if share > _MOST_MISSING:
+                problem = f"damaged, {share:.0%} of its pixels are missing; get the photo again"
+                raise PhotoError(f"{self.name}: cannot be read: {problem}")
+            if not self._is_told:
+                log.warning("%s: the last %.0f%% of its pixels are missing", self.name, 100 * share)
+                self._is_told = True
+
+    @cached_property
+    def _ends_early(self) -> bool:
+        with vips.raising_photo_errors(self.name):
+            return self.jpeg is not None and vips.ends_early(self.jpeg)
 
     def _without_alpha(self, pixels: Pixels) -> Pixels:
         return pixels[..., 0] if self.is_gray else pixels[..., :3]
 
 
-def _means(planes: Floats, height: int, width: int) -> Floats:
-    """Average blocks of planes (C, H, W), whose sides are multiples of the height and the width."""
-    if planes.shape[1:] == (height, width):
-        return planes
+def _lab(planes: Floats, height: int, width: int) -> Floats:
+    """Average blocks of L* or Lab (C, H, W), whose sides are multiples of the height and the width."""
     blocks = planes.reshape(len(planes), height, planes.shape[1] // height, width, -1)
-    return np.asarray(blocks.mean(axis=(2, 4)))
+    lab = np.zeros((3, height, width), np.float32)
+    lab[: len(planes)] = blocks.mean(axis=(2, 4))
+    return lab
+
+
+def _plain_share(L: Floats) -> float:
+    """Return the share of rows at the end, or of rows or columns at another side, of one luminance."""
+    sides = [np.rot90(L, turns) for turns in range(4)]
+    plain = [np.abs(side - side[-1, -1]).max(axis=1)[::-1] < _PLAIN for side in sides]
+    return max(float(np.logical_and.accumulate(rows).mean()) for rows in plain)
 
 
 class _Reduction:

@@ -43,8 +43,6 @@ from cinn_colorize.imaging.vips import Metadata, raising_photo_errors
 
 log = logging.getLogger(__name__)
 
-_PLAIN = 0.01  # range of L* of rows of one luminance
-_MOST_MISSING = 0.5  # share of a photo, at the end of its file
 _NOTABLE_CHROMA = 6.0  # of a colour photo; JPEG leaves less in gray ones
 
 
@@ -92,7 +90,6 @@ class Photo:
         self.together = 1
         self.frame: Box | None = None
         self._whole: Photo | None = None
-        self._is_told = False  # that a part is missing
         with raising_photo_errors(name):
             image = read()
             self.width, self.height = int(image.width), int(image.height)
@@ -103,7 +100,8 @@ class Photo:
             self._metadata = Metadata.of(image).with_blobs(blobs or {})
         self._check_xmp()
         space, self._output_space = self._spaces()
-        self._bands = Bands(read, name, space, self._is_gray, self._has_alpha)
+        file = source if suffix.lower() in FORMATS["jpg"] else None
+        self._bands = Bands(read, name, space, self._is_gray, self._has_alpha, file)
 
     def _check_xmp(self) -> None:
         if problem := problem_of(self._metadata.blob("xmp-data")):
@@ -183,7 +181,8 @@ class Photo:
             # Most photos have no frame, and need the network's copy next.
             is_large = min(self.height, self.width) >= NETWORK_SIZE
             sizes = [fitted(self.height, self.width, SIZE), *[(NETWORK_SIZE, NETWORK_SIZE)] * is_large]
-            box = find_picture(self.whole._reduced(*sizes)[0][0], (self.height, self.width))
+            small = self._bands.reduced(self.whole.inside, *sizes)[0]
+            box = find_picture(small[0], (self.height, self.width))
         if not isinstance(box, Box):
             return self.whole
         if box.right > self.width or box.bottom > self.height:
@@ -203,18 +202,16 @@ class Photo:
         A pixel is the mean Lab of the area it covers; a smaller picture is enlarged. A frame is left out, and
         transparent places are white. A PhotoError if the file is damaged.
         """
-        (planes,) = self._reduced((height, width))
-        lab = np.zeros((3, height, width), np.float32)
-        lab[: len(planes)] = planes
+        (lab,) = self._bands.reduced(self.inside, (height, width))
         return lab
 
     def luminance(self, height: int, width: int) -> Floats:
         """Return L* (height, width) of :meth:`lab`, in [0, 100] whatever its ICC profile gives."""
-        return np.clip(self._reduced((height, width))[0][0], 0, 100)
+        return np.clip(self._bands.reduced(self.inside, (height, width))[0][0], 0, 100)
 
     def thumbnail(self, size: int) -> PIL.Image.Image:
         """Return the photo and its frame, in 8-bit sRGB on white, its longer side at most ``size`` pixels."""
-        lab = self.whole.lab(*fitted(self.height, self.width, size))
+        (lab,) = self._bands.reduced(self.whole.inside, fitted(self.height, self.width, size))
         return PIL.Image.fromarray(color.compose(lab[0], lab[1:], depth=8))
 
     def small(self, size: int) -> "Photo":
@@ -258,39 +255,12 @@ class Photo:
             pass
         return [Picture(rgb, alpha, self._metadata, self._output_space, self.mode) for rgb in canvases]
 
-    def _reduced(self, *sizes: tuple[int, int]) -> list[Floats]:
-        """Return :attr:`inside` at each height and width; a PhotoError if most of the photo is missing."""
-        copies, whole = self._bands.reduced(self.inside, *sizes), self.whole
-        share = _plain_share(copies[0][0])
-        if share and whole._ends_early:
-            if share > _MOST_MISSING:
-                problem = f"damaged, {share:.0%} of its pixels are missing; get the photo again"
-                raise PhotoError(f"{self.name}: cannot be read: {problem}")
-            if not whole._is_told:
-                log.warning("%s: the last %.0f%% of its pixels are missing", self.name, 100 * share)
-                whole._is_told = True
-        return copies
-
-    @cached_property
-    def _ends_early(self) -> bool:
-        if self.source is None or self.suffix.lower() not in FORMATS["jpg"]:
-            return False
-        with raising_photo_errors(self.name):
-            return vips.ends_early(self.source)
-
     def _within(self, frame: Box) -> "Photo":
         if frame == self.whole.inside:
             return self.whole
         photo = copy.copy(self.whole)
         photo.frame, photo._whole = frame, self.whole
         return photo
-
-
-def _plain_share(L: Floats) -> float:
-    """Return the share of rows at the end, or of rows or columns at another side, of one luminance."""
-    sides = [np.rot90(L, turns) for turns in range(4)]
-    plain = [np.abs(side - side[-1, -1]).max(axis=1)[::-1] < _PLAIN for side in sides]
-    return max(float(np.logical_and.accumulate(rows).mean()) for rows in plain)
 
 
 def open_photo(

@@ -118,7 +118,7 @@ def add_fields(descriptor: int, exif: bytes, iptc: bytes) -> None:
         file.seek(0)
         if not added or file.read(4) != _HEADER[:4]:  # a BigTIFF
             return
-        own = _directory(file)
+        own = _Tiff(file).page_directory()
         start = _even_end(file)
         file.write(_packed(added | own, start))
         file.seek(4)
@@ -136,7 +136,7 @@ def append_page(descriptor: int, page: BinaryIO) -> None:
             part.seek(0)
             if part.read(4) != _HEADER[:4]:  # libvips wrote a BigTIFF
                 raise too_large
-        own = _directory(page)
+        own = _Tiff(page).page_directory()
         (end_of_pages,) = (pointer for pointer, start in _Tiff(file).pages() if not start)
         base = _even_end(file)
         page.seek(0)
@@ -211,15 +211,9 @@ def _exif_directory(exif: bytes) -> _Directory:
 
 def _intact_directory(file: BinaryIO, page: int = 1) -> _Directory:
     try:
-        return _directory(file, page)
+        return _Tiff(file).page_directory(page)
     except (OSError, ValueError, struct.error):
         return {}
-
-
-def _directory(file: BinaryIO, page: int = 1) -> _Directory:
-    """Read the first directory of a page, and those below it; a ValueError or struct.error if damaged."""
-    tiff = _Tiff(file)
-    return tiff.directory(tiff.page(page))
 
 
 class _Tiff:
@@ -271,6 +265,10 @@ class _Tiff:
         """Yield the entries of a directory: tag, type, number of values, and place or value."""
         size = self._number_at(start, self._length) * struct.calcsize(self._entry)
         yield from struct.iter_unpack(self._entry, self._read(self._file.tell(), size))
+
+    def page_directory(self, page: int = 1) -> _Directory:
+        """Read the directory of a page, and those below it; a ValueError or struct.error if damaged."""
+        return self.directory(self.page(page))
 
     def directory(self, start: int, pointers: tuple[int, ...] = _POINTERS) -> _Directory:
         """Read a directory, and those that its pointers lead to."""

@@ -122,8 +122,10 @@ class _Pass:
     def __call__(self, z: Floats, conditions: Sequence[Tensors], guidance: float) -> tuple[Floats, Floats]:
         """Decode z (8, C, r, r), each under its condition, place by place: return values and log-det (8,)."""
         names = [self._features, self._without] if guidance and self._without else [self._features]
-        features = np.concatenate([self._tokens(of_one[name]) for name in names for of_one in conditions])
-        tokens, rows = self._tokens(z), len(features)
+        grids = z, np.concatenate([of_one[name] for name in names for of_one in conditions])
+        # (N, C, r, r) to (N, T, C), in the order of the pass.
+        tokens, features = (g.reshape(*g.shape[:2], -1).transpose(0, 2, 1)[:, :: self._order] for g in grids)
+        rows = len(features)
         x, log_det = np.empty_like(tokens), np.zeros(TOGETHER, np.float32)
         shape = (rows, self._heads, self._places, self._head)
         known = {name: np.zeros(shape, np.float32) for name in self._new}
@@ -143,8 +145,3 @@ class _Pass:
             log_det += s.sum((1, 2))
         grid = x[:, :: self._order].transpose(0, 2, 1).reshape(z.shape)
         return np.ascontiguousarray(grid), log_det
-
-    def _tokens(self, grid: Floats) -> Floats:
-        """Turn (N, C, r, r) into (N, T, C), in the order of the pass."""
-        tokens = grid.reshape(*grid.shape[:2], -1).transpose(0, 2, 1)
-        return np.ascontiguousarray(tokens[:, :: self._order])
