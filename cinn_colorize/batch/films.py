@@ -60,7 +60,7 @@ class FilmPlan(SamplesPlan):
     """What is made of films."""
 
     request: FilmRequest
-    encoding: FilmEncoding
+    encoding: FilmEncoding = FilmEncoding()
     sheet: bool = False  # whether only the shots are told, in a table and a contact sheet
 
     def recipe(self, network: ModelSpec, film: Path) -> dict[str, str]:

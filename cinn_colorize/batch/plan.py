@@ -46,7 +46,7 @@ class SamplesPlan:
     method: SampleMethod
     folder: Path  # of the results
     pattern: str  # file name of a result, with {stem}, {seed}, {ext} and the keys of names
-    existing: Existing
+    existing: Existing = Existing.REFUSE
     names: Mapping[str, str | int] = field(default_factory=dict)  # empty where a call cannot choose names
 
     @property

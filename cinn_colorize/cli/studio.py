@@ -25,7 +25,7 @@ from cinn_colorize.cli.console import print_path, say, show_log
 from cinn_colorize.errors import CinnError, PhotoError
 from cinn_colorize.files.formats import is_film
 from cinn_colorize.files.processes import end_with_parent
-from cinn_colorize.imaging.options import FilmEncoding, option
+from cinn_colorize.imaging.options import option
 from cinn_colorize.request import words
 
 if TYPE_CHECKING:
@@ -131,15 +131,12 @@ def _render(options: StudioOptions, pipe: "Connection", share: Any, film: "Item"
     """Colorize a film as ``cinn-colorize film`` does, and tell how far it is."""
     end_with_parent()
     from cinn_colorize.batch.films import FilmPlan, Films
-    from cinn_colorize.batch.plan import Existing, Failure, Result
+    from cinn_colorize.batch.plan import Failure, Result
     from cinn_colorize.studio.shots import plan
 
     _, request, pattern = plan(film, shots, [])
     method, folder = request.method(options.network.info), film.path.parent
-    refuse, encoding = Existing.REFUSE, FilmEncoding()
-    made = FilmPlan(
-        request=request, method=method, folder=folder, pattern=pattern, existing=refuse, encoding=encoding
-    )
+    made = FilmPlan(request=request, method=method, folder=folder, pattern=pattern)
     films = Films([film.path], made, options.network.spec(), None)
 
     def watch() -> None:

@@ -77,8 +77,8 @@ def transfer(
         from cinn_colorize.methods.base import check_file
 
         not_taken: list[Path] = []
-        where, recursive = out.output_dir, out.recursive
-        inputs = checked(find_inputs(targets, recursive=recursive, output=where, not_taken=not_taken))
+        found = find_inputs(targets, recursive=out.recursive, output=out.output_dir, not_taken=not_taken)
+        inputs = checked(found)
         check_file(reference)
         check_reference(open_photo(reference, max_pixels=reading.limit))
         common.device_of(network.device)

@@ -38,7 +38,7 @@ class Mask:
     """Part of a photo; made by :meth:`BaseColorizer.mask`."""
 
     share: Floats = field(repr=False)  # of the inside, (64, 64) in [0, 1], stretched as L is
-    sha256: str  # of the file, or "x,y", a pixel of the thing inside
+    origin: str  # in recipes: SHA-256 of the file, or "x,y", a pixel of the thing inside
 
 
 def read_mask(image: Photo, size: int) -> Mask:
@@ -75,7 +75,7 @@ def mix(
     whole = conditioned.whole
     temperature = parse_temperature(temperature, whole.latent_shapes, conditioned.temperature)
     samples = [whole.sample(1, temperature, seed)[0] for seed in both]
-    recipe = {"method": Mix.name, "outside_seed": str(both[1]), "mask": mask.sha256}
+    recipe = {"method": Mix.name, "outside_seed": str(both[1]), "mask": mask.origin}
     return _joined(whole, samples, mask, recipe)
 
 
@@ -88,7 +88,7 @@ def _joined(whole: Conditioned, both: Sequence[Sample], mask: Mask, recipe: Mapp
 
     inside, outside = both
     ab = mask.share * inside.ab + (1 - mask.share) * outside.ab
-    if "," in mask.sha256:  # the border of a thing follows the photo already
+    if "," in mask.origin:  # the border of a thing follows the photo already
         return recolored([inside], [ab], recipe)[0]
     joined, share = whole.encode(ab), pooled(torch.as_tensor(mask.share), whole.latent_shapes)
     one, other = (whole.encode(sample.ab) if sample.levels is None else sample.latent for sample in both)

@@ -33,8 +33,9 @@ from cinn_colorize.models.registry import MAX_GUIDANCE, MODELS
 
 log = logging.getLogger(__name__)
 
-_ALL: list[type[Method]] = [Sampling, Variation, Transfer, Mix, Hinted, Strip, Grid]
-METHODS = {method.name: method for method in _ALL}
+METHODS: dict[str, type[Method]] = {
+    method.name: method for method in (Sampling, Variation, Transfer, Mix, Hinted, Strip, Grid)
+}
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 _LONGEST = 2**20  # characters of an entry
