@@ -12,7 +12,7 @@ from helpers import ENVIRONMENT, GRAY
 
 from cinn_colorize.batch.model_server import _Model, _ServedNetwork
 from cinn_colorize.colorizer import BaseColorizer, NetworkInput
-from cinn_colorize.engines.interface import LoadedNetwork
+from cinn_colorize.engines.interface import Coarse, LoadedNetwork
 from cinn_colorize.imaging.options import MAX_SEED
 from cinn_colorize.latents.latent import Latent
 from cinn_colorize.latents.windows import Windows
@@ -258,6 +258,32 @@ def test_the_coarse_colours_of_windows_are_means_of_the_whole():
     upright = np.ascontiguousarray(WIDE[:, :600].T)
     (sample,) = colorizer_with(Checkered()).condition(upright).sample(1, 0.8, 1)
     assert np.abs(sample.ab).max() < 2
+
+
+class Stepwise(Doubling):
+    """Coarse colours are drawn first, and that takes long."""
+
+    coarse_size, drawn = 8, 0
+
+    def coarse(self, latents, conditions):
+        self.drawn += 1
+        return Coarse(latents[8][:, :2], np.zeros(len(latents[8])))
+
+    def decode(self, latents, condition, coarse=None):
+        ab, log_prob = coarse or self.coarse(latents, [condition])
+        return ab.repeat(8, 2).repeat(8, 3), log_prob
+
+
+def test_coarse_colours_that_were_compared_are_not_drawn_again():
+    network = Stepwise()
+    photo = colorizer_with(network).condition(GRAY)
+    (typical,), eight = photo.sample(8, pick=1), photo.sample(8)
+    assert np.array_equal(photo.coarse(8), [sample.ab[:, ::8, ::8] for sample in eight])
+    assert network.drawn == 1
+    assert eight[typical.seed].ab.tobytes() == typical.ab.tobytes()
+    for options in ({"temperature": 0.5}, {"seed": 8}):  # other codes
+        assert photo.sample(8, **options)[0].ab.tobytes() != eight[0].ab.tobytes()
+    assert network.drawn == 3
 
 
 class Counting(Doubling):

@@ -41,6 +41,7 @@ class Conditioned:
         self.latent_shapes: Shapes = photo.windows.shapes(network.latent_shapes)
         self._network, self._photo = network, photo
         self._conditions = [network.condition(L) for L in photo.parts()]
+        self._last: tuple[Floats, Coarse] | None = None  # codes that were compared, and their coarse colours
 
     @property
     def whole(self) -> Self:
@@ -175,9 +176,16 @@ class Conditioned:
 
     def _compared(self, latents: LatentLevels) -> Coarse:
         """Decode codes as far as it takes to compare them."""
-        if self._network.coarse_size:
-            return self._network.coarse(latents, self._conditions * len(latents[min(latents)]))
-        return Coarse(*self._decode(latents))
+        if not self._network.coarse_size:
+            return Coarse(*self._decode(latents))
+        z = latents[min(latents)]
+        coarse = self._known(z) or self._network.coarse(latents, self._conditions * len(z))
+        self._last = z, coarse
+        return coarse
+
+    def _known(self, z: Floats) -> Coarse | None:
+        """Return the coarse colours of codes of the coarsest level, if these were the last to be compared."""
+        return self._last[1] if self._last and np.array_equal(self._last[0], z) else None
 
     def _decode(self, latents: LatentLevels) -> tuple[Floats, NDArray[np.float64]]:
         covers = all(latents[r].shape[1:] == shape for r, shape in self.latent_shapes.items())
@@ -185,10 +193,10 @@ class Conditioned:
             return self._squeezed._decode(latents)
         windows = self._photo.windows
         if windows.count == 1:
-            return self._network.decode(latents, self._conditions[0])
-        coarse = self._coarse(latents)
+            return self._network.decode(latents, self._conditions[0], self._known(latents[min(latents)]))
+        cut = self._coarse(latents)
         decoded = [
-            self._network.decode(windows.latents(latents, k), condition, coarse[k] if coarse else None)
+            self._network.decode(windows.latents(latents, k), condition, cut[k] if cut else None)
             for k, condition in enumerate(self._conditions)
         ]
         # Sample by sample: numpy sums several columns in another order than one.
