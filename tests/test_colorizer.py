@@ -10,6 +10,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from helpers import LONG
 from skimage.color import rgb2lab
 
 from cinn_colorize import Colorization, Colorizer
@@ -45,7 +46,13 @@ def test_a_sample_depends_on_its_seed_alone(conditioned):
     assert np.abs(eight[0].ab - eight[1].ab).max() > 1
 
 
-@pytest.mark.parametrize("name", ["photo.jpg", "tea-gardens.jpg", "extreme-desert-hike.jpg"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "photo.jpg",
+        *(pytest.param(f"{name}.jpg", marks=LONG) for name in ("tea-gardens", "extreme-desert-hike")),
+    ],
+)
 def test_a_small_copy_is_a_preview(shipped_colorizer, examples, name):
     """A quarter of the pixels, the same seed: the colours are those of the large one, reduced."""
     with PIL.Image.open(examples / name) as image:

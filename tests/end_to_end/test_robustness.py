@@ -40,6 +40,9 @@ from cinn_colorize.models import find_weights
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
 
 
+NUMBER = 7  # of photos in most batches: more than there are workers, and of both formats
+
+
 def make_photos(folder, number):
     """Small photos, all different."""
     folder.mkdir()
@@ -65,9 +68,9 @@ def contents(folder):
 def reference(tmp_path_factory):
     """Photos, and their results by a single process."""
     folder = tmp_path_factory.mktemp("reference")
-    make_photos(folder / "photos", 12)
+    make_photos(folder / "photos", NUMBER)
     done = process(folder, "photos", "-s", 0, "--workers", 1, "--manifest", "m")
-    assert (done.returncode, len(done.stdout.splitlines())) == (0, 12)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, NUMBER)
     return folder
 
 
@@ -110,10 +113,10 @@ def test_a_worker_that_is_killed_takes_one_photo_with_it(reference, tmp_path):
     assert batch.returncode == 1
     problem, summary = without_progress(stderr.decode()).splitlines()
     assert "large.png: the process that worked on it was killed (SIGKILL); if memory ran out" in problem
-    assert "13 photos: 12 done, 1 failed" in summary
-    assert len(stdout.splitlines()) == 12
+    assert f"{NUMBER + 1} photos: {NUMBER} done, 1 failed" in summary
+    assert len(stdout.splitlines()) == NUMBER
     assert contents(tmp_path / "colorized") == contents(reference / "colorized")
-    assert "1 done, 12 there already" in process(tmp_path, *arguments).stderr
+    assert f"1 done, {NUMBER} there already" in process(tmp_path, *arguments).stderr
     assert contents(reference / "colorized").items() < contents(tmp_path / "colorized").items()
 
 

@@ -128,7 +128,7 @@ NO_TORCH = [
     ["gray.png", "-n", 2, "--pick", 1],
     pytest.param(["gray.png", "-n", 2, "--rank", "log-prob"], marks=LONG),
     ["gray.png", "--hint", "20,30,red"],
-    ["temperature", "gray.png", "--temperatures", "0,1", "--files"],
+    pytest.param(["temperature", "gray.png", "--temperatures", "0,1", "--files"], marks=LONG),
 ]
 
 

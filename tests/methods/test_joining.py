@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ending_with_code, in_this_process, the_line
+from helpers import LONG, ending_with_code, in_this_process, the_line
 from PIL import Image, ImageDraw
 
 from cinn_colorize.imaging.photo import open_photo, read_recipe
@@ -71,10 +71,15 @@ def apart(path, other, part):
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("hinted", "other"), ("other", "hinted"), ("hinted", "plain"), ("painted", "cooler"),
-        ("transferred", "typical"), ("mixed", "like"), ("cooler", "transferred"),
+        ("hinted", "other"),
+        ("painted", "cooler"),
+        ("transferred", "typical"),
+        ("mixed", "like"),
+        pytest.param("other", "hinted", marks=LONG),
+        pytest.param("hinted", "plain", marks=LONG),
+        pytest.param("cooler", "transferred", marks=LONG),
     ],
-)  # fmt: skip
+)
 def test_one_is_inside_and_the_other_outside(run, one, other):
     files = sorted({file for name in (one, other) for file in MADE_WITH.get(name, [])})
     join = ["mix", "gray.png", *files, "--of", f"{one}.png,{other}.png", "--mask", "mask.png", "--no-sheet"]

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from helpers import GRAY, LONG, RECIPE, Uniform, deep, write
+from helpers import GRAY, RECIPE, Uniform, deep, write
 from PIL import Image
 
 from cinn_colorize.errors import PhotoError, WeightsError
@@ -202,7 +202,9 @@ def test_the_command(made, tmp_path, capfdbinary):
     assert run(out, photo, "-q", "--overwrite") == (0, f"{again}\n", "")
 
 
-@pytest.mark.parametrize("private", [pytest.param("gray.png", marks=LONG), "strokes.png"])
+@pytest.mark.slow
+@pytest.mark.ci
+@pytest.mark.parametrize("private", ["gray.png", "strokes.png"])
 def test_a_picture_made_again_is_no_more_readable_than_what_it_is_made_of(colorizer, tmp_path, private):
     Image.fromarray(GRAY).save(tmp_path / "gray.png")
     strokes = Image.new("RGBA", GRAY.shape[::-1])
