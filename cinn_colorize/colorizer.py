@@ -59,8 +59,7 @@ class ConditionedPhoto(Conditioned):
     >>> [sample.seed for sample in samples], samples[0].ab.shape
     ([10, 11, 12, 13], (2, 64, 64))
 
-    Methods that an engine does not support raise :class:`~cinn_colorize.errors.EngineError`: ONNX files hold
-    only g.
+    What an engine does not support raises :class:`~cinn_colorize.errors.EngineError`: ONNX files hold only g.
     """
 
     vary = sample_method.vary
@@ -204,8 +203,7 @@ class BaseColorizer:
         """Read a mask for :meth:`ConditionedPhoto.mix`: white inside, black outside, gray between.
 
         The image is given like a photo, or as an array or a tensor of bool, of any size; it is stretched to
-        the photo, without its frame, see :meth:`Photo.framed_as`. A PhotoError if it cannot be read, or is
-        all black or white.
+        the photo, without its frame, see :meth:`Photo.framed_as`. A PhotoError if it is damaged or plain.
         """
         return read_mask(_as_photo(image), self.info.chroma_size)
 

@@ -44,8 +44,7 @@ _saying = threading.Lock()
 def keeping(kept: Callable[[], str] = _printed_files, note: str = "") -> Iterator[None]:
     """Say what a call keeps when Ctrl-C stops it in this context, and how to continue.
 
-    ``kept`` returns that line, in any thread, empty for none; ``note`` is said at once, where stopping takes
-    its time.
+    ``kept`` returns that line, in any thread, or nothing; ``note`` is said at once, if stopping takes long.
     """
     before = _call.kept, _call.note
     _call.kept, _call.note = kept, note

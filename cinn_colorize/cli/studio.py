@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from cinn_colorize.studio.guard import Guard
     from cinn_colorize.studio.library import Item, Shelf
-    from cinn_colorize.studio.page_request import Row
     from cinn_colorize.studio.studio import Studio
 
 _ANY = ("0.0.0.0", "::")  # addresses of all networks
@@ -127,14 +126,14 @@ def _load(options: StudioOptions, guidance: float, library: "Shelf") -> "Studio"
     return Studio(library, options.reading.limit, words(options.network, without=["guidance"]), **network)
 
 
-def _render(options: StudioOptions, pipe: "Connection", share: Any, film: "Item", shots: "list[Row]") -> None:
+def _render(options: StudioOptions, pipe: "Connection", share: Any, film: "Item", *asked: Any) -> None:
     """Colorize a film as ``cinn-colorize film`` does, and tell how far it is."""
     end_with_parent()
     from cinn_colorize.batch.films import FilmPlan, Films
     from cinn_colorize.batch.plan import Failure, Result
     from cinn_colorize.studio.shots import plan
 
-    _, request, pattern = plan(film, shots, [])
+    _, request, pattern = plan(film, [], *asked)
     method, folder = request.method(options.network.info), film.path.parent
     made = FilmPlan(request=request, method=method, folder=folder, pattern=pattern)
     films = Films([film.path], made, options.network.spec(), None)

@@ -1,8 +1,7 @@
 """Limits of what is read, which may be crafted to exhaust memory.
 
 A photo has at most ``max_pixels`` pixels, and is not much longer than wide. Its file has at most 8 bytes for
-each pixel, as 16 bits of RGB and alpha take, and 16 MiB for its metadata. Lists and tables have at most
-64 MiB.
+each pixel, as 16 bits of RGB and alpha take, and 16 MiB for metadata; lists and tables have at most 64 MiB.
 """
 
 import errno

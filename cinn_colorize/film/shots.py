@@ -65,7 +65,8 @@ def _cuts(L: Iterable[Frame]) -> Iterator[int]:
     traces: list[_Trace] = []
     t = count = 0  # t is the first frame that is not compared with later ones
     for count, frame in enumerate(L, 1):
-        recent[count - 1] = _thumbnail(frame)
+        small = cv2.resize(frame, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA)
+        recent[count - 1] = np.asarray(small, np.uint8)
         if count > 1:
             traces = _further(traces, recent[count - 2], recent[count - 1])
         if count % _EVERY == 1:
@@ -116,10 +117,6 @@ def _further(traces: list[_Trace], before: Frame, frame: Frame) -> list[_Trace]:
     for trace in traces:
         trace.go(last, back)
     return [trace for trace in traces if trace.length < max(_DISSOLVES)]
-
-
-def _thumbnail(frame: Frame) -> Frame:
-    return np.asarray(cv2.resize(frame, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _next(recent: dict[int, Frame], t: int, last: int) -> tuple[bool, int]:

@@ -58,8 +58,7 @@ class Bands:
     def each(self, task: Callable[[int, Pixels], T]) -> Iterator[T]:
         """Run ``task(y0, pixels)`` on the bands in threads and yield the results in order.
 
-        ``pixels`` are (h, W, channels). Only a few bands are in memory at a time. A PhotoError if the file is
-        damaged.
+        ``pixels`` are (h, W, channels). Few bands are in memory at a time. A PhotoError if it is damaged.
         """
         pending: deque[Future[T]] = deque()
         with vips.raising_photo_errors(self.name), ThreadPoolExecutor(_threads) as pool:

@@ -148,8 +148,7 @@ def problem_of(packet: bytes) -> str:
 def _is_excessive(packet: bytes) -> bool:
     """Return whether an XMP packet is too large, too deep or has a document type, as crafted ones do.
 
-    XMP has none, and its entities would make any text of a few bytes. Nodes are counted, not kept; texts are
-    free.
+    XMP has none, and its entities would make any text of a few bytes. Nodes are counted, not kept.
     """
     if len(packet) > _LARGEST:
         return True

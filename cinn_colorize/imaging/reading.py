@@ -315,7 +315,8 @@ def _decode_psd(content: bytes, max_pixels: int) -> Decoded:
         width = struct.pack(">I", min(2 * int.from_bytes(content[18:22]), 2**32 - 1))
         content = content[:18] + width + b"\0\x08" + content[24:]
         decoded = _decode("psd", content, max_pixels, halves=2)
-        return replace(decoded, pixels=_joined(decoded.pixels))
+        halves = decoded.pixels  # (H, 2 W, ...), the higher byte first
+        return replace(decoded, pixels=halves[:, 0::2] * np.uint16(256) + halves[:, 1::2])
     decoded = _decode("psd", content, max_pixels)
     is_bitmap = content[24:26] == b"\0\0"  # whose ones are black
     return replace(decoded, pixels=255 - decoded.pixels) if is_bitmap else decoded
@@ -329,11 +330,6 @@ def _read_resources(image: PsdImageFile) -> None:
         elif number == _RESOLUTION and len(content) == 16:
             x, _, _, y, _, _ = struct.unpack(">IHHIHH", content)
             image.info["dpi"] = (x / 2**16, y / 2**16)
-
-
-def _joined(halves: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """Join neighbouring bytes, the higher one first, to values of 16 bits: (H, 2 W, ...) to (H, W, ...)."""
-    return halves[:, 0::2] * np.uint16(256) + halves[:, 1::2]
 
 
 # Each byte between the numbers matches in one way only, or a long header would take for ever.

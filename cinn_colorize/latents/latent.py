@@ -94,8 +94,7 @@ class Latent:
         """Return the code on the arc from this one (t = 0) to the other (t = 1).
 
         Level by level, the direction follows the great circle (Shoemake 1985,
-        https://doi.org/10.1145/325165.325242) and the squared length changes linearly, which keeps the
-        variance.
+        https://doi.org/10.1145/325165.325242) and the squared length is linear in t: the variance stays.
         """
         return Latent({r: _on_arc(z, other.levels[r], t) for r, z in self.levels.items()})
 

@@ -179,8 +179,7 @@ def typical(samples: Sequence[Sample], k: SupportsIndex | None = None) -> list[S
     The k samples are typical and different: each is the medoid of a group, chosen so that the distances of
     all samples to the nearest of the k add up to the least (k-medoids; Kaufman and Rousseeuw, *Finding Groups
     in Data*, 1990, ch. 2, PAM). The distance of two samples is the mean distance of their ab, averaged over
-    squares of 4x4 pixels. Of equals, the first counts. A TypeError if k is no integer, a ValueError if it is
-    below 1.
+    squares of 4x4 pixels. Of equals, the first counts. TypeError if k is no integer, ValueError if below 1.
     """
     k = len(samples) if k is None else whole_number(k, "k", 1)
     return [samples[i] for i in medoids(np.stack([sample.ab for sample in samples]), k)] if samples else []

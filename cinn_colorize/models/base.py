@@ -87,8 +87,7 @@ class ConditionalFlow(nn.Module):
     def begin(self, latents: Mapping[int, Tensor], condition: Any) -> tuple[Tensor, ...]:
         """Compute the sequential part of g, which takes hardly longer for several samples than for one.
 
-        It is x averaged to ``coarse_size``, (N, C, s, s), and the log-det (N,) for :meth:`finish`; nothing if
-        g has no such part.
+        It is x averaged to ``coarse_size``, (N, C, s, s), and the log-det (N,); nothing without such a part.
         """
         return ()
 

@@ -11,7 +11,8 @@ from cinn_colorize.studio.jobs import Load
 from cinn_colorize.studio.library import Item, Library, Shelf
 from cinn_colorize.studio.page_request import PageRequest, Row, rows_of
 
-Render = Callable[[Connection, Any, Item, list[Row]], None]  # given where to tell which share is done
+# Given where to tell which share is done, the film, its settings and its shots.
+Render = Callable[[Connection, Any, Item, PageRequest, list[Row]], None]
 
 RENDER = "render"
 _ENDED = "the process that worked on this film has ended; if memory ran out, close other programs"
@@ -21,7 +22,7 @@ class _Task(Child):
     """Work in a process, which sends what it finds, or an ``error``, and at the end ``over``."""
 
     def __init__(self, work: Callable[..., object], *arguments: object) -> None:
-        self.rows, self._found = arguments[-1], dict[str, Any]()
+        self.asked, self._found = arguments[-2:], dict[str, Any]()
         self._share = CONTEXT.Value("d", 0.0)
         super().__init__(work, self._share, *arguments, daemon=False)
 
@@ -47,10 +48,11 @@ class Films:
 
         Films are rendered one at a time. Other work ends if two more such requests follow before it is done.
         """
-        (item,) = PageRequest.parse(asked).items(self._library)
+        wanted, rows = PageRequest.parse(asked), rows_of(asked)
+        (item,) = wanted.items(self._library)
         key = method, item.id if method == RENDER else str(asked)
-        task, rows = self._tasks.pop(key, None), rows_of(asked)
-        if not task or (task.rows != rows and "over" in task.found()):
+        task = self._tasks.pop(key, None)
+        if not task or (task.asked != (wanted, rows) and "over" in task.found()):
             going = [key for key, task in self._tasks.items() if "over" not in task.found()]
             others = [other for other in going if other[0] == method]
             if others and method == RENDER:
@@ -58,7 +60,7 @@ class Films:
             if len(others) > 1:
                 self._tasks.pop(others[0]).kill()
             work = [self._render] if method == RENDER else [_find, self._load, self._library.folder, method]
-            task = _Task(*work, item, rows)
+            task = _Task(*work, item, wanted, rows)
         found = task.found()
         if "over" not in found:
             self._tasks[key] = task
@@ -90,7 +92,7 @@ class Films:
 
 
 def _find(
-    pipe: Connection, share: Any, load: Load, folder: Path, method: str, film: Item, rows: list[Row]
+    pipe: Connection, share: Any, load: Load, folder: Path, method: str, film: Item, *asked: Any
 ) -> None:
     """Let the studio look at a film, and send what it finds."""
     end_with_parent()
@@ -101,6 +103,6 @@ def _find(
     shelf.items = {film.id: film}
 
     try:
-        getattr(load(shelf).shots, method)(pipe.send, share, film.id, rows)
+        getattr(load(shelf).shots, method)(pipe.send, share, *asked)
     except Exception as error:
         pipe.send({"error": str(error), "over": True})

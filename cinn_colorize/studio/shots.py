@@ -18,7 +18,8 @@ from cinn_colorize.film.shots import Shot, shot_of, table_of, write_shots
 from cinn_colorize.film.story import SURVEYED, colorize_part, sheet_row, still, survey, typical
 from cinn_colorize.film.writing import FilmWriter
 from cinn_colorize.imaging import color
-from cinn_colorize.request import FilmRequest
+from cinn_colorize.methods.base import SampleMethod
+from cinn_colorize.request import FilmRendering, FilmRequest, words
 from cinn_colorize.studio.library import Item, Shelf, numbered
 from cinn_colorize.studio.page_request import PageRequest, Row, argument, data_url, shell_command
 
@@ -42,7 +43,7 @@ class ShotDesk:
         film, shots = self._opened(wanted.photo, rows)
         (part,) = survey(film, shots=shots or [Shot(0, len(film.times))])
         if number:
-            method = FilmRequest(number=min(number, _MOST), seed=wanted.seed).method(self._colorizer.info)
+            method = self._method(wanted, number=min(number, _MOST), seed=wanted.seed)
             gray, *drawn = [tile for tile, _ in sheet_row(film, part, method, self._colorizer, _PIXELS)]
         else:
             gray, drawn = Image.fromarray(color.compose_gray(still(film, part, _PIXELS)[1], 8)), []
@@ -50,22 +51,22 @@ class ShotDesk:
         return {"gray": data_url(gray), "moods": [{"seed": seed, "picture": url} for seed, url in moods]}
 
     def command(self, wanted: PageRequest, rows: Sequence[Row]) -> str:
-        return plan(self._library[wanted.photo], rows, self._network)[0]
+        return plan(self._library[wanted.photo], self._network, wanted, rows)[0]
 
-    def find(self, tell: Tell, share: Any, key: str, rows: Sequence[Row]) -> None:
+    def find(self, tell: Tell, share: Any, wanted: PageRequest, rows: Sequence[Row]) -> None:
         """Tell the shots of a film, with times in seconds, and the seed that is typical of all."""
-        film, _ = self._opened(key, rows)
+        film, _ = self._opened(wanted.photo, rows)
         facts = film.facts
         parts = survey(film, count=partial(_count, share, SURVEYED * len(film.times)))
         ends = [float((part.times[0] - facts.start) * facts.time_base) for part in parts] + [facts.seconds]
         spans = zip(parts, pairwise(ends), strict=True)
         tell({"shots": [(part.shot.start, part.shot.end, *seconds) for part, seconds in spans]})
-        (seed,) = typical(film, parts, FilmRequest().method(self._colorizer.info), self._colorizer)
+        (seed,) = typical(film, parts, self._method(wanted, seed=None), self._colorizer)
         tell({"seed": seed, "over": True})
 
-    def preview(self, tell: Tell, share: Any, key: str, rows: Sequence[Row]) -> None:
+    def preview(self, tell: Tell, share: Any, wanted: PageRequest, rows: Sequence[Row]) -> None:
         """Make a film of two seconds from the middle of a shot, without sound, for browsers."""
-        film, (shot,) = self._opened(key, rows)
+        film, (shot,) = self._opened(wanted.photo, rows)
         number = max(1, round(_SECONDS * film.facts.rate))
         start = max(shot.start, (shot.start + shot.end - number) // 2)
         (part,) = survey(film, shots=[replace(shot, start=start, end=min(shot.end, start + number))])
@@ -73,11 +74,13 @@ class ShotDesk:
         target = replace(Target.of(film, rows[0].get("codec", "h264")), format="mp4", others=())
         writer = FilmWriter(item.path, film, target, {})
         writer.prepare()
-        method = FilmRequest().method(self._colorizer.info)
         count = partial(_count, share, len(part.times))
-        colorize_part(film, part, {0: writer}, [0], method, self._colorizer, count)
+        colorize_part(film, part, {0: writer}, [0], self._method(wanted), self._colorizer, count)
         writer.join(part.segments, is_part=True)
         tell({"item": item, "over": True})
+
+    def _method(self, wanted: PageRequest, **more: Any) -> SampleMethod:
+        return _request(wanted, **more).method(self._colorizer.info)
 
     def _opened(self, photo: str, rows: Sequence[Row]) -> tuple[FilmReader, list[Shot]]:
         path = self._library[photo].path
@@ -90,7 +93,14 @@ class ShotDesk:
         return film, shots
 
 
-def plan(item: Item, rows: Sequence[Row], network: Sequence[str]) -> tuple[str, FilmRequest, str]:
+def _request(wanted: PageRequest, **more: Any) -> FilmRequest:
+    rendering = FilmRendering(**vars(wanted.rendering))
+    return FilmRequest(temperature=wanted.temperature or None, rendering=rendering, **more)
+
+
+def plan(
+    item: Item, network: Sequence[str], wanted: PageRequest, rows: Sequence[Row]
+) -> tuple[str, FilmRequest, str]:
     """Return the command that makes a film as it is chosen, the same as a request, and the result's pattern.
 
     Where shots have seeds of their own, or stay gray, their table is written beside the film. ``network``
@@ -98,17 +108,19 @@ def plan(item: Item, rows: Sequence[Row], network: Sequence[str]) -> tuple[str, 
     """
     shots, name, pattern = [shot_of(row, ()) for row in rows], Path(item.name), _PATTERN
     seed, number = Counter(shot.seed for shot in shots).most_common(1)[0]
-    words = [argument(name), "--seed", str(seed), "-o", argument(name.parent)]
-    request = FilmRequest(seed=seed)
+    request = told = _request(wanted, seed=seed)
+    more = ["-o", argument(name.parent)]
     if number < len(shots) or any(shot.gray for shot in shots):
         paths = numbered(item.path.with_name(f"{item.path.stem}_shots.tsv"))
         table = next(path for path in paths if not path.exists() or path.read_bytes() == table_of(shots))
         if not table.exists():
             write_shots(table, shots)
         pattern = f"{{stem}}{table.stem.removeprefix(item.path.stem)}{{ext}}"
-        words += ["--shots", argument(name.with_name(table.name)), "--output", pattern]
-        request = replace(request, shots=table)
-    return shell_command("film", *words, *network), request, pattern
+        more += ["--output", pattern]
+        request, told = (
+            replace(request, shots=Path(at)) for at in (table, argument(name.with_name(table.name)))
+        )
+    return shell_command("film", argument(name), *words(told), *more, *network), request, pattern
 
 
 def _count(share: Any, total: float, frames: float) -> None:

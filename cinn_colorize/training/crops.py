@@ -111,14 +111,11 @@ class Crops(Dataset[Batch]):
         self.reader = ColorReader()
         self._order = Order(len(photos), seed)
 
-    def _source(self, position: int) -> Source:
-        return self.photos[self._order[position]]
-
     def __getitem__(self, position: int) -> Batch:
         unreadable = []
         for step in range(len(self.photos)):
             try:
-                image = self.reader(self._source(position + step))
+                image = self.reader(self.photos[self._order[position + step]])
                 break
             except DataError as error:
                 unreadable.append(str(error))

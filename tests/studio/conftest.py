@@ -40,6 +40,23 @@ def loading():
     return new
 
 
+@pytest.fixture(scope="module")
+def new_server():
+    """A function that makes the server of a library; both end with the module."""
+    from cinn_colorize.studio.server import Server
+
+    made = []
+
+    def new(library, *arguments):
+        made.append((Server(library, *arguments), library))
+        return made[-1][0]
+
+    yield new
+    for server, library in made:
+        server._jobs.end()
+        library.close()
+
+
 @pytest.fixture(scope="session")
 def new_studio(loading):
     """A function that makes the studio of a library."""

@@ -18,7 +18,6 @@ from cinn_colorize.imaging.options import MAX_PIXELS  # noqa: E402
 from cinn_colorize.studio.film import Films  # noqa: E402
 from cinn_colorize.studio.guard import Guard  # noqa: E402
 from cinn_colorize.studio.library import Library  # noqa: E402
-from cinn_colorize.studio.server import Server  # noqa: E402
 
 SIZE = 96, 128
 
@@ -41,6 +40,11 @@ def folder(tmp_path):
 
 def labels(tab):
     return tab.page.eval_on_selector_all("#shots p", "labels => labels.map((label) => label.textContent)")
+
+
+def chroma(pixels, most=np.mean):
+    """How far apart red, green and blue are."""
+    return most(np.asarray(pixels, float).std(2))
 
 
 def decided(tab):
@@ -66,8 +70,11 @@ def test_a_film_of_a_folder_is_rendered_as_it_is_chosen(serve, new_tab, folder):
     tab.page.locator("#moods button", has_text="Gray").click()
     assert labels(tab)[1] == "0:01 · gray"
     (folder / "old_shots.tsv").write_text("mine")
+    vivid = tab.pixels("#shots li:first-child .colour")
+    tab.page.locator("#film-settings [name=saturation]").fill("0.25")
+    wait_for(lambda: chroma(tab.pixels("#shots li:first-child .colour")) < 0.6 * chroma(vivid), 60)
     tab.page.click("#film-command")
-    tab.page.locator("#status:has-text('--shots')").wait_for()
+    tab.page.locator("#status:has-text('--saturation 0.25 --shots')").wait_for()
     rows = [line.split("\t") for line in (folder / "old_shots_2.tsv").read_text().splitlines()]
     assert (*rows[1][:3], rows[1][-1]) == ("0", "30", str(int(chosen) - 1), "")
     assert (*rows[2][:2], rows[2][-1]) == ("30", "60", "gray")
@@ -77,7 +84,7 @@ def test_a_film_of_a_folder_is_rendered_as_it_is_chosen(serve, new_tab, folder):
     with av.open(str(film)) as container:
         frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
     assert len(frames) == 60
-    assert frames[10].std(2).max() > 10
+    assert 4 < chroma(frames[10], np.max) < 0.6 * chroma(vivid, np.max)
     assert frames[50].std(2).max() < 2
     assert (folder / "old_shots.tsv").read_text() == "mine"
     tab.back()
@@ -103,11 +110,15 @@ def test_two_seconds_are_played_and_moods_survive_a_new_load(serve, new_tab, fol
     tab.page.keyboard.press("ArrowRight")
     tab.page.locator("#shots .open[aria-pressed=true][aria-label^='Shot 2']").wait_for()
     assert not tab.page.locator("#screen video").is_visible()
+    tab.page.locator("#film-settings [name=temperature]").fill("0.5")
     before = labels(tab)
     assert before[0] == "0:00 · mood 5"
     tab.page.reload()
     decided(tab)
     assert labels(tab) == before
+    assert tab.page.locator("#film-settings [name=temperature]").input_value() == "0.5"
+    tab.page.click("#film-reset")
+    assert tab.page.locator("#film-settings [name=temperature]").input_value() != "0.5"
     tab.page.click("#all-shots")
     assert labels(tab) == ["0:00 · mood 5", "0:01 · mood 5"]
     tab.page.click("#all-shots")
@@ -121,6 +132,8 @@ def test_a_studio_that_is_killed_goes_on_rendering_what_its_command_renders(serv
     tab = new_tab(url[0])
     decided(tab)
     tab.page.locator("#moods button[aria-pressed=false]").nth(4).click()
+    for name, value in (("saturation", "1.3"), ("balance", "0.5"), ("temperature", "0.9")):
+        tab.page.locator(f"#film-settings [name={name}]").fill(value)
     tab.page.click("#film-command")
     tab.page.locator("#status:has-text('cinn-colorize film')").wait_for()
     words = shlex.split(tab.page.inner_text("#status"))[1:]
@@ -177,11 +190,10 @@ def test_films_are_rendered_one_at_a_time(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory, loading):
+def client(tmp_path_factory, loading, new_server):
     library = Library([make(tmp_path_factory.mktemp("film") / "old.mp4")])
-    server = Server(library, loading(), print, fm.render_slowly)
-    yield TestClient(Guard(server.app(), MAX_PIXELS), base_url="http://localhost:8123")
-    library.close()
+    server = new_server(library, loading(), print, fm.render_slowly)
+    return TestClient(Guard(server.app(), MAX_PIXELS), base_url="http://localhost:8123")
 
 
 @pytest.mark.parametrize(
@@ -200,12 +212,11 @@ def test_what_is_no_shot_is_refused(client, shots, line):
     assert line in answer.text
 
 
-def test_films_are_taken_where_they_can_be_rendered(client, folder, loading):
+def test_films_are_taken_where_they_can_be_rendered(client, folder, loading, new_server):
     assert client.post("/facts", json={}).json()["films"]
     library = Library([])
     other = TestClient(
-        Guard(Server(library, loading(), print).app(), MAX_PIXELS), base_url="http://localhost:8123"
+        Guard(new_server(library, loading(), print).app(), MAX_PIXELS), base_url="http://localhost:8123"
     )
     assert not other.post("/facts", json={}).json()["films"]
     assert other.post("/film/moods", json={}).status_code == 404
-    library.close()

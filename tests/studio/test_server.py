@@ -17,14 +17,12 @@ from cinn_colorize.studio.guard import Guard
 from cinn_colorize.studio.library import Library
 from cinn_colorize.studio.openapi import OPENAPI
 from cinn_colorize.studio.page_request import PageRequest
-from cinn_colorize.studio.server import Server
 
 
 @pytest.fixture(scope="module")
-def server(folder, loading):
+def server(folder, loading, new_server):
     library = Library([folder / "a.jpg"])
-    yield Server(library, loading(), lambda path: None)
-    library.close()
+    return new_server(library, loading(), lambda path: None)
 
 
 @pytest.fixture(scope="module")
@@ -131,10 +129,10 @@ def test_json_is_small_and_flat(client):
     assert client.post("/facts", content=b"[" * 100_000).status_code == 422
 
 
-def test_photos_wait_until_others_are_done(monkeypatch, photo, narrow_weights, loading):
+def test_photos_wait_until_others_are_done(monkeypatch, photo, narrow_weights, loading, new_server):
     monkeypatch.setattr("cinn_colorize.studio.library._MOST_BYTES", len(photo) - 1)
     library = Library()
-    server = Server(library, loading(weights=narrow_weights), print)
+    server = new_server(library, loading(weights=narrow_weights), print)
     client = TestClient(Guard(server.app(), MAX_PIXELS), base_url="http://localhost")
     item = library.new("a.jpg")
     item.path.write_bytes(photo)
@@ -142,12 +140,11 @@ def test_photos_wait_until_others_are_done(monkeypatch, photo, narrow_weights, l
     assert client.post("/colorize", content=photo).status_code == 503
     library.remove(held)
     assert client.post("/colorize", content=photo).status_code == 200
-    library.close()
 
 
-def test_a_photo_of_too_many_pixels_is_refused(photo, loading):
+def test_a_photo_of_too_many_pixels_is_refused(photo, loading, new_server):
     library = Library()
-    server = Server(library, loading(max_pixels=1000), print)
+    server = new_server(library, loading(max_pixels=1000), print)
     client = TestClient(Guard(server.app(), MAX_PIXELS), base_url="http://localhost")
     answer = client.post("/open", json={"photo": send(client, photo)})
     assert answer.status_code == 422
@@ -207,11 +204,11 @@ def test_the_api_makes_what_the_command_makes(client, photo, tmp_path):
     assert client.post("/colorize", content=photo).content == default.read_bytes()
 
 
-def test_many_pictures_may_be_asked_for_at_once(photo, narrow_weights, monkeypatch, loading):
+def test_many_pictures_may_be_asked_for_at_once(photo, narrow_weights, monkeypatch, loading, new_server):
     """More than the library remembers of what pages have sent, of which none is forgotten for them."""
     monkeypatch.setattr("cinn_colorize.studio.library._MOST_SENT", 2)
     library = Library()
-    server = Server(library, loading(weights=narrow_weights), lambda path: None)
+    server = new_server(library, loading(weights=narrow_weights), lambda path: None)
     client = TestClient(Guard(server.app(), MAX_PIXELS), base_url="http://localhost")
     sent = client.post("/photos?name=mine.jpg", content=photo).json()
     with ThreadPoolExecutor(8) as pool:
@@ -219,19 +216,17 @@ def test_many_pictures_may_be_asked_for_at_once(photo, narrow_weights, monkeypat
     assert [answer.status_code for answer in answers] == [200] * 8
     assert len({answer.content for answer in answers}) == 8
     assert [path.name for path in library.folder.iterdir()] == [library[sent["id"]].path.name]
-    library.close()
 
 
-def test_samples_come_in_parts_and_none_is_left_out(photo, loading):
+def test_samples_come_in_parts_and_none_is_left_out(photo, loading, new_server):
     """A network without passes draws one at a time."""
     library = Library()
-    server = Server(library, loading(model="bedrooms", guidance=0.0), lambda path: None)
+    server = new_server(library, loading(model="bedrooms", guidance=0.0), lambda path: None)
     client = TestClient(Guard(server.app(), MAX_PIXELS), base_url="http://localhost")
     sent = client.post("/photos?name=room.jpg", content=photo).json()
     asked = {"photo": sent["id"], "seed": 3, "number": 4, "size": "small"}
     lines = client.post("/samples", json=asked).text.splitlines()
     assert [json.loads(line)["seed"] for line in lines] == [3, 4, 5, 6]
-    library.close()
 
 
 def test_the_description_has_the_options_that_there_are(client, photo):
@@ -254,11 +249,11 @@ def test_the_description_has_the_options_that_there_are(client, photo):
     assert client.get("/healthz").text == "ok"
 
 
-def test_names_that_are_not_utf8_are_as_good_as_others(tmp_path, narrow_weights, loading):
+def test_names_that_are_not_utf8_are_as_good_as_others(tmp_path, narrow_weights, loading, new_server):
     photo = tmp_path / os.fsdecode(b"caf\xe9 au lait.jpg")
     Image.fromarray(GRAY).save(photo)
     library = Library([photo])
-    server = Server(library, loading(weights=narrow_weights), lambda path: None)
+    server = new_server(library, loading(weights=narrow_weights), lambda path: None)
     client = TestClient(Guard(server.app(), MAX_PIXELS), base_url="http://localhost:8123")
     (given,) = client.post("/facts", json={}).json()["given"]
     assert client.post("/open", json={"photo": given["id"]}).json()["name"] == given["name"] == str(photo)
@@ -269,7 +264,6 @@ def test_names_that_are_not_utf8_are_as_good_as_others(tmp_path, narrow_weights,
     assert command.isascii()
     words = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True).stdout
     assert words.split(b"\0")[2] == os.fsencode(photo)
-    library.close()
 
 
 def test_what_is_missing_is_said_before_anything_starts(folder):

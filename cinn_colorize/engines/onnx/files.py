@@ -58,8 +58,7 @@ class Sessions:
     """The files of a model in a folder, opened in onnxruntime, which is imported only now.
 
     ``weights`` are read from their file if the files hold none. ``steps`` are in the order of g, ``facts``
-    are the metadata of ``sample``; without passes, ``coarse`` is None. WeightsError if anything is missing or
-    damaged.
+    are the metadata of ``sample``; without passes, ``coarse`` is None. WeightsError if something is damaged.
     """
 
     def __init__(self, folder: Path, weights: Path | None = None) -> None:

@@ -17,6 +17,16 @@ export const untouched = () => ({
 
 export const seedOf = (work) => work.seed ?? work.typical ?? "typical";
 
+/** The temperature of a level. */
+export const at = (levels, level) => (typeof levels === "number" ? levels : levels[level]);
+
+/** Temperatures in a few words. */
+export function shortest(levels) {
+  if (typeof levels === "number") return String(levels);
+  const all = [...new Set(Object.values(levels))];
+  return all.length > 1 ? `${Math.min(...all)} to ${Math.max(...all)} by level` : String(all[0]);
+}
+
 function temperature({ temperature, levels = {} }) {
   const own = Object.entries(levels).map(([level, value]) => `${level}:${value}`);
   return [...(temperature ? [temperature] : []), ...own].join(",");
@@ -51,7 +61,7 @@ export async function picture(entry, work, more = {}) {
 
 /** What tells the chosen pictures of a photo apart, or what is chosen for a film. */
 export function pictureKey({ film, work }) {
-  if (film) return JSON.stringify(work.shots);
+  if (film) return JSON.stringify([work.shots, work.settings]);
   const { settings, strokes, isJoined, inside } = work, { photo: _, reference, ...values } = wish(null, work);
   const joined = isJoined && strokes.length ? { strokes, inside } : {};
   return JSON.stringify({ ...values, seed: seedOf(work), ...joined, ...(reference && { reference: settings.reference.name }) });

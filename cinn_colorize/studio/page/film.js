@@ -1,27 +1,30 @@
 // A film: the sheet of its shots, a mood for each, a preview of two seconds, and rendering, which goes on behind the page.
 
-import { album, remember, saved } from "./album.js";
+import { album, at, pictureKey, remember, saved, shortest, wish } from "./album.js";
 import { $, ask, attempt, calls, say, send } from "./server.js";
 import * as wall from "./wall.js";
 
 const EIGHT = 8;
 const PAUSE = 300; // ms between two questions how far the studio is
 const GRAY = "gray"; // instead of a seed, and in the table of shots
+const USUAL = { saturation: "1", balance: "0" }; // settings
 
 let here = null; // the entry of the open film
-let at = 0; // number of the chosen shot
+let place = 0; // number of the chosen shot
 let first = 0; // seed of the first of its eight moods
 let spread = null; // what was chosen for all shots before they got one mood
 let leave; // goes back to the wall
 
-const chosen = () => here.work.shots?.[at];
+const chosen = () => here.work.shots?.[place];
 const isUndecided = ({ typical, seed }) => typical === null && seed === null;
+const asked = (entry, { shots, settings }, more) => wish(entry, { settings, hints: [] }, { shots, ...more });
+const lookOf = ({ seed }) => `${seed} ${JSON.stringify(here.work.settings)}`; // of a shot in colour
 const moodOf = ({ gray, seed }) => (gray ? "gray" : isUndecided(here.work) ? "" : `mood ${seed + 1}`);
 
 /** Show a film: its shots as they are known or found, each in colour as soon as it is drawn. */
 export async function open(entry) {
   here = entry;
-  [at, first, spread] = [0, 0, null];
+  [place, first, spread] = [0, 0, null];
   $("#moods").replaceChildren();
   $("#screen").hidden = true;
   sheet();
@@ -73,12 +76,12 @@ async function find() {
 
 /** Draw all shots on their tiles, in gray alone or in the mood that is chosen for each. */
 async function draw(number) {
-  const entry = here, { shots } = entry.work;
+  const entry = here, { shots, settings } = entry.work;
   for (const [k, shot] of shots.entries()) {
     const { seed } = shot, { shown } = $("#shots").children[k].dataset;
-    if (shown === (number ? String(seed) : "gray")) continue;
-    const { gray, moods } = await ask("film/moods", { photo: entry, shots: [shot], seed, number }, "sheet");
-    if (entry !== here) return;
+    if (shown === (number ? lookOf(shot) : GRAY)) continue;
+    const { gray, moods } = await ask("film/moods", asked(entry, { shots: [shot], settings }, { seed, number }), "sheet");
+    if (entry !== here || settings !== entry.work.settings) return;
     if (shots === entry.work.shots && seed === shot.seed) show(k, gray, moods[0]);
   }
 }
@@ -108,15 +111,15 @@ function show(k, gray, mood) {
     image.src = gray;
   }
   if (mood) tile.querySelector(".colour").src = mood.picture;
-  tile.dataset.shown = mood ? mood.seed : (tile.dataset.shown ?? "gray");
+  tile.dataset.shown = mood ? lookOf(mood) : (tile.dataset.shown ?? GRAY);
   tile.classList.toggle("in-colour", Boolean(tile.querySelector(".colour").src) && !shot.gray);
-  if (k === at) enlarge();
+  if (k === place) enlarge();
 }
 
 /** Show the chosen shot large. */
 function enlarge() {
-  const tile = $("#shots").children[at], isColour = tile.matches(".in-colour");
-  picture(tile.querySelector(isColour ? ".colour" : ".gray").src, `Shot ${at + 1}, ${isColour ? moodOf(chosen()) : "gray"}`);
+  const tile = $("#shots").children[place], isColour = tile.matches(".in-colour");
+  picture(tile.querySelector(isColour ? ".colour" : ".gray").src, `Shot ${place + 1}, ${isColour ? moodOf(chosen()) : "gray"}`);
 }
 
 function picture(src, alt) {
@@ -129,7 +132,7 @@ function picture(src, alt) {
 
 /** Choose a shot, and draw its moods. */
 async function choose(k) {
-  at = k;
+  place = k;
   const { seed } = chosen();
   first = seed - (seed % EIGHT);
   enlarge();
@@ -139,10 +142,10 @@ async function choose(k) {
 
 /** Draw eight moods of the chosen shot. */
 async function moods() {
-  const entry = here, k = at, from = first;
+  const entry = here, k = place, { shots, settings } = entry.work;
   placeholders();
-  const { gray, moods } = await ask("film/moods", { photo: entry, shots: [entry.work.shots[k]], seed: from, number: EIGHT }, "moods");
-  if (entry !== here || k !== at) return;
+  const { gray, moods } = await ask("film/moods", asked(entry, { shots: [shots[k]], settings }, { seed: first, number: EIGHT }), "moods");
+  if (entry !== here || k !== place) return;
   const pictures = [...moods, { seed: GRAY, picture: gray }];
   show(k, gray, isUndecided(entry.work) ? null : moods.find(({ seed }) => seed === chosen().seed));
   [...$("#moods").children].forEach((button, i) => {
@@ -172,7 +175,7 @@ function take({ seed, picture }, gray) {
   if (!shot.gray) shot.seed = seed;
   here.work.seed = shot.seed; // which says that something has been chosen
   spread = null;
-  show(at, gray, shot.gray ? null : { seed, picture });
+  show(place, gray, shot.gray ? null : { seed, picture });
   update();
   remember(here);
 }
@@ -189,13 +192,13 @@ async function everywhere() {
 }
 
 async function preview() {
-  const entry = here, shot = chosen(), { seed } = shot, video = $("#screen video"), status = $("#status");
+  const entry = here, shot = chosen(), { seed } = shot, { settings } = here.work, video = $("#screen video"), status = $("#status");
   if (shot.gray) throw new Error("this shot stays gray; choose a mood to see two seconds of it");
   status.textContent = "drawing two seconds";
   const codec = video.canPlayType('video/mp4; codecs="avc1.640028"') ? "h264" : "av1"; // some browsers lack one of them
-  const isWanted = () => entry === here && shot === chosen() && shot.seed === seed && !shot.gray;
+  const isWanted = () => entry === here && shot === chosen() && shot.seed === seed && !shot.gray && settings === here.work.settings;
   try {
-    await follow("film/preview", { photo: entry, shots: [{ ...shot, codec }] }, isWanted, async ({ share, id }) => {
+    await follow("film/preview", asked(entry, { shots: [{ ...shot, codec }], settings }), isWanted, async ({ share, id }) => {
       status.textContent = `drawing two seconds: ${Math.round(100 * share)} %`;
       if (!id) return;
       Object.assign(video, { src: `files/${id}`, hidden: false });
@@ -206,13 +209,23 @@ async function preview() {
   }
 }
 
+/** Let the film have a setting, or with null the usual ones. */
+async function tune(input) {
+  const { [input?.name]: _, ...others } = input ? here.work.settings : {};
+  here.work.settings = input && input.value !== USUAL[input.name] ? { ...others, [input.name]: input.value } : others;
+  update();
+  remember(here);
+  await moods();
+  await draw(1);
+}
+
 /** Show what is chosen. */
 function update() {
   const { work } = here, { shots } = work, isRendering = work.rendering !== null;
   [...$("#shots").children].forEach((tile, k) => {
     const shot = work.shots[k], [button, label] = tile.children, told = [time(shot.from), moodOf(shot)].filter(Boolean);
-    button.ariaPressed = k === at;
-    button.tabIndex = k === at ? 0 : -1;
+    button.ariaPressed = k === place;
+    button.tabIndex = k === place ? 0 : -1;
     button.ariaLabel = `Shot ${k + 1}, from ${told.join(", ")}`;
     label.textContent = told.join(" · ");
   });
@@ -230,15 +243,22 @@ function update() {
   $("#rendered").value = here.share ?? 0;
   for (const button of ["#render", "#film-command", "#preview", "#all-shots"]) $(button).ariaDisabled = isUndecided(work);
   $("#film-command").hidden = !here.key;
+  $("#film-settings").hidden = !shots;
+  const { levels, temperature } = album.facts, usual = { ...USUAL, temperature: at(temperature, levels[0]) };
+  for (const input of document.querySelectorAll("#film-settings input")) {
+    const own = work.settings[input.name];
+    input.value = own ?? usual[input.name];
+    input.previousElementSibling.textContent = own ?? (input.name === "temperature" ? shortest(temperature) : usual[input.name]);
+  }
 }
 
 function steer(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const all = [...$("#shots").children], { offsetTop: top, offsetLeft: left } = all[at];
+  const all = [...$("#shots").children], { offsetTop: top, offsetLeft: left } = all[place];
   const column = (rows) => rows.find((tile) => tile.offsetLeft === left && tile.offsetTop !== top);
   const next = {
-    ArrowLeft: all[at - 1], ArrowRight: all[at + 1], Home: all[0], End: all.at(-1),
-    ArrowUp: column(all.slice(0, at).reverse()), ArrowDown: column(all.slice(at)),
+    ArrowLeft: all[place - 1], ArrowRight: all[place + 1], Home: all[0], End: all.at(-1),
+    ArrowUp: column(all.slice(0, place).reverse()), ArrowDown: column(all.slice(place)),
   }[event.key];
   if (!next) return;
   event.preventDefault();
@@ -250,20 +270,21 @@ function steer(event) {
 
 /** Render a film, or follow that it is being rendered, until it is there; a studio that starts again goes on. */
 async function render(entry) {
-  const shots = entry.work.rendering ?? structuredClone(entry.work.shots), isWanted = () => entry.work.rendering !== null;
+  const { shots, settings } = entry.work, isWanted = () => entry.work.rendering !== null;
+  const wanted = entry.work.rendering ?? structuredClone({ shots, settings });
   const note = (rendering) => {
     entry.work.rendering = rendering;
     remember(entry);
     if (entry === here) update();
   };
-  note(shots);
+  note(wanted);
   try {
-    await wall.answered(entry, () => follow("film/render", { photo: entry, shots }, isWanted, ({ share, id, name, saved: path, over }) => {
+    await wall.answered(entry, () => follow("film/render", asked(entry, wanted), isWanted, ({ share, id, name, saved: path, over }) => {
       entry.share = share;
       if (entry === here) $("#rendered").value = share;
       if (id) Object.assign(document.createElement("a"), { href: `files/${id}`, download: name }).click();
       if (path) $("#status").textContent = `saved ${path}`;
-      if (over) saved(entry, JSON.stringify(shots));
+      if (over) saved(entry, pictureKey({ film: true, work: wanted }));
     }), () => !isWanted());
   } catch (error) {
     if (error.name !== "AbortError" && isWanted()) say(error);
@@ -282,7 +303,7 @@ async function halt() {
 }
 
 async function copy() {
-  const command = await ask("film/command", { photo: here, shots: here.work.shots });
+  const command = await ask("film/command", asked(here, here.work));
   $("#status").textContent = command;
   await navigator.clipboard?.writeText(command).catch(() => {});
 }
@@ -297,6 +318,8 @@ export function begin(back) {
   on("#film-command", copy);
   on("#preview", preview);
   on("#all-shots", everywhere);
+  $("#film-settings").onchange = ({ target }) => attempt(() => tune(target));
+  on("#film-reset", () => tune(null));
   on("#moods-after", () => ((first += EIGHT), moods()));
   on("#moods-before", () => ((first -= EIGHT), moods()));
   addEventListener("keydown", (event) => {

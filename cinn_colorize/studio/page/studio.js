@@ -1,6 +1,6 @@
 // The page holds wishes, in the words of the command line; the server draws what they ask for.
 
-import { album, fit, mask as maskOf, picture, pictureKey, recall, recalled, recallSent, remember, rememberSent, trace, textOfHints, untouched, wish as wishOf } from "./album.js";
+import { album, at, fit, mask as maskOf, picture, pictureKey, recall, recalled, recallSent, remember, rememberSent, shortest, trace, textOfHints, untouched, wish as wishOf } from "./album.js";
 import * as film from "./film.js";
 import { $, ask, attempt, calls, hold, renew, send } from "./server.js";
 import * as wall from "./wall.js";
@@ -638,15 +638,6 @@ function update() {
     if (label.id !== "" || label.querySelector("#strength")) label.querySelector("output").textContent = label.querySelector("input").value;
   }
   if (!$("#guidance").dataset.own) $("#guided output").textContent = facts.guidance; // which the slider may round
-}
-
-/** The temperature of a level. */
-const at = (levels, level) => (typeof levels === "number" ? levels : levels[level]);
-
-function shortest(levels) {
-  if (typeof levels === "number") return String(levels);
-  const all = [...new Set(Object.values(levels))];
-  return all.length > 1 ? `${Math.min(...all)} to ${Math.max(...all)} by level` : String(all[0]);
 }
 
 function setSplit(percent) {
