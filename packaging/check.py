@@ -110,7 +110,8 @@ def peak(process: int) -> float:
     if not Path("/proc/self/status").exists():
         return 0
     status = Path(f"/proc/{process}/status").read_text()
-    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    started = Path(f"/proc/{process}/task").glob("*/children")  # by each of its threads
+    children = [child for by_thread in started for child in by_thread.read_text().split()]
     own = float(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024 / 1e6
     return max([own, *(peak(int(child)) for child in children)])
 
