@@ -58,7 +58,7 @@ class Sessions:
     """The files of a model in a folder, opened in onnxruntime, which is imported only now.
 
     ``weights`` are read from their file if the files hold none. ``steps`` are in the order of g, ``facts``
-    are the metadata of ``sample``; without passes, ``coarse`` is None. WeightsError if something is damaged.
+    are ``sample``'s metadata; without passes, ``coarse`` is None. WeightsError if one is missing or damaged.
     """
 
     def __init__(self, folder: Path, weights: Path | None = None) -> None:
