@@ -99,8 +99,9 @@ def test_reprs_are_one_line_that_says_what_it_is(colorizer, folder):
         assert "array" not in repr(each)
     assert f"seed={2**40}, temperature=0.8" in repr(made.sample)
     PIL.Image.fromarray(COLOR).save("photo.png")
-    for given in (colorizer.reference("photo.png"), colorizer.mask("photo.png")):
-        assert repr(given) == f"{type(given).__name__}(sha256={given.sha256!r})"
+    reference, mask = colorizer.reference("photo.png"), colorizer.mask("photo.png")
+    assert repr(reference) == f"Reference(sha256={reference.sha256!r})"
+    assert repr(mask) == f"Mask(origin={mask.origin!r})"
         assert given == given
 
 

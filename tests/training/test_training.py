@@ -70,12 +70,16 @@ def test_positions_decide_what_is_seen(photos):
     assert not torch.equal(crops[13].parts[0], other[13].parts[0])
 
 
+def source_of(crops, position):
+    return crops.photos[crops._order[position]]
+
+
 def test_an_epoch_sees_every_photo_once(photos):
     crops = Crops(find_photos(photos), seed=1)
     for epoch in range(2):
-        seen = {crops._source(10 * epoch + i) for i in range(10)}
+        seen = {source_of(crops, 10 * epoch + i) for i in range(10)}
         assert seen == set(crops.photos)
-    assert [crops._source(i) for i in range(10)] != [crops._source(10 + i) for i in range(10)]
+    assert [source_of(crops, i) for i in range(10)] != [source_of(crops, 10 + i) for i in range(10)]
 
 
 def test_workers_change_nothing(photos):
@@ -360,7 +364,7 @@ def test_what_cannot_be_learnt_from_leaves_the_folder_as_it_was(model, photos, t
 
 def test_a_photo_is_cropped_anew_in_every_epoch(tmp_path):
     crops = Crops(find_photos(write_blobs(tmp_path, *[(300, 260)] * 3)), seed=1)
-    first, second = ({crops._source(p): p for p in range(start, start + 3)} for start in (0, 3))
+    first, second = ({source_of(crops, p): p for p in range(start, start + 3)} for start in (0, 3))
     assert first.keys() == second.keys()
     for photo, position in first.items():
         assert not torch.equal(crops[position].parts[0], crops[second[photo]].parts[0])
