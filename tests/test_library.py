@@ -102,6 +102,8 @@ def test_reprs_are_one_line_that_says_what_it_is(colorizer, folder):
     reference, mask = colorizer.reference("photo.png"), colorizer.mask("photo.png")
     assert repr(reference) == f"Reference(sha256={reference.sha256!r})"
     assert repr(mask) == f"Mask(origin={mask.origin!r})"
+    for given in (reference, mask):
+        assert given == given
 
 
 def test_a_colorization_is_pickled_as_its_pixels_and_little_more(tmp_path):
