@@ -24,6 +24,7 @@ if __name__ == "__main__":
     multiprocessing.freeze_support()  # in a worker process of a batch, this does its work and never returns
     if sys.argv[1:2] == [UNTIL_INPUT_ENDS]:
         del sys.argv[1]
+        signal.signal(signal.SIGINT, lambda *_: sys.exit(130))  # what started it may ignore Ctrl-C
         threading.Thread(target=_end_with_input, daemon=True).start()
     from cinn_colorize.cli import main
 
