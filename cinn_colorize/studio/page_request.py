@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -107,8 +106,6 @@ class PageRequest:
             more = ["--no-sheet"]
         elif isinstance(request, TransferRequest):
             arguments.insert(0, str(request.reference))
-        elif find_spec("torch"):
-            more = ["--engine", "torch"]  # the studio's own, which encodes too
         options = [*more, *words(request.at(request.method(info).temperature))]
         if self.guidance not in (None, info.guidance_of(None)):
             options += ["--guidance", repr(self.guidance)]

@@ -38,7 +38,10 @@ from cinn_colorize.studio.library import Item, Shelf, numbered
 from cinn_colorize.studio.page_request import SIZES, PageRequest, data_url
 
 if TYPE_CHECKING:
+    from cinn_colorize.models.weights import Loaded
     from cinn_colorize.studio.shots import ShotDesk
+
+Networks = Callable[[float], LoadedNetwork]  # given a guidance
 
 _OPEN = 8  # photos kept conditioned
 _KEPT = 256  # samples kept of each
@@ -96,8 +99,8 @@ class Studio:
         **options: str,
     ) -> None:
         self.library, self.max_pixels, self._network = library, max_pixels, network
-        self._network_with, self._default = _networks(model, weights, **options), guidance
-        self._colorizers: dict[float, _Remembering] = {}
+        self._networks, self._default = _networks(model, weights, **options), guidance
+        self._colorizers: dict[tuple[float, Networks], _Remembering] = {}
         self._open: OrderedDict[tuple[object, ...], _Open] = OrderedDict()
         self.info = self._colorizer(PageRequest()).info
 
@@ -151,8 +154,6 @@ class Studio:
     def samples(self, wanted: PageRequest, number: int = 1) -> list[Sample]:
         """Draw samples from ``wanted.seed`` on, or return those that have been drawn before."""
         opened = self._opened(wanted)
-        if (wanted.mask or wanted.reference) and not find_spec("torch"):
-            raise EngineError("joining and transfer require torch, which is not installed here")
         if wanted.hints:
             plain = self.samples(replace(wanted, hints=()), number)
             while self.prepare(wanted) < things.MEMBERS:
@@ -294,17 +295,21 @@ class Studio:
         return self._default if wanted.guidance is None else wanted.guidance
 
     def _colorizer(self, wanted: PageRequest) -> _Remembering:
-        guidance = self._guidance(wanted)
-        if guidance not in self._colorizers:
-            self._colorizers[guidance] = _Remembering(*self._network_with(guidance))
-        return self._colorizers[guidance]
+        draws, encodes = self._networks
+        joins = bool(wanted.mask or wanted.reference)
+        if joins and not find_spec("torch"):
+            raise EngineError("joining and transfer require torch, which is not installed here")
+        key = self._guidance(wanted), encodes if joins else draws
+        if key not in self._colorizers:
+            guidance, network_with = key
+            self._colorizers[key] = _Remembering(*network_with(guidance))
+        return self._colorizers[key]
 
     def _opened(self, wanted: PageRequest) -> _Open:
         """Return a photo that is open, or open it; a file that has changed is opened again."""
         item = self.library[wanted.photo]
-        colorizer = self._colorizer(wanted)
         status = item.path.stat() if item.path.exists() else None
-        key = item.id, wanted.frame, colorizer.guidance, status and (status.st_mtime_ns, status.st_size)
+        key = item.id, wanted.frame, self._guidance(wanted), status and (status.st_mtime_ns, status.st_size)
         if key not in self._open:
             photo = open_photo(item.path, max_pixels=self.max_pixels).framed(wanted.frame)
             self._open[key] = _Open(photo)
@@ -314,26 +319,24 @@ class Studio:
         return self._open[key]
 
 
-def _networks(
-    model: str, weights: str | None, device: str, precision: str
-) -> Callable[[float], LoadedNetwork]:
-    """Return what gives the network another guidance; the weights are loaded once."""
+def _networks(model: str, weights: str | None, device: str, precision: str) -> tuple[Networks, Networks]:
+    """Return what gives networks a guidance: one as the command line draws, and one that encodes, too."""
     path, sha256 = find_weights(model, weights)
-    spec = ModelSpec(model, path, sha256, device, precision, encodes=True)
-    if graphs := spec.graphs:
-        from cinn_colorize.engines.onnx.engine import onnx_network
-        from cinn_colorize.engines.onnx.files import Sessions
-
-        return partial(onnx_network, model, sha256, Sessions(graphs, path))
-    from cinn_colorize.engines.pytorch import TorchNetwork, torch_network
-
-    loaded = load_model(model, weights)
+    loaded: Loaded | None = None
 
     def placed(guidance: float) -> LoadedNetwork:
+        from cinn_colorize.engines.pytorch import TorchNetwork, torch_network
+
         nonlocal loaded
+        loaded = loaded or load_model(model, weights)
         network = torch_network(loaded, None, device, precision, guidance)
         assert isinstance(network.network, TorchNetwork)
         loaded = loaded._replace(model=network.network.model)  # not placed once more
         return network
 
-    return placed
+    if not (graphs := ModelSpec(model, path, sha256, device, precision).graphs):
+        return placed, placed
+    from cinn_colorize.engines.onnx.engine import onnx_network
+    from cinn_colorize.engines.onnx.files import Sessions
+
+    return partial(onnx_network, model, sha256, Sessions(graphs, path)), placed

@@ -194,13 +194,13 @@ def test_what_is_forgotten_has_a_status_of_its_own(client, photo, kind):
 
 def test_the_api_makes_what_the_command_makes(client, photo, tmp_path):
     (tmp_path / "b.jpg").write_bytes(photo)
-    options, engine = {"seed": 3, "temperature": "0.9"}, ("--engine", "torch")
+    options = {"seed": 3, "temperature": "0.9"}
     raw = client.post("/colorize", params=options, content=photo)
     form = client.post("/colorize", params=options, files={"photo": ("b.jpg", photo)})
-    process(tmp_path, "b.jpg", "--seed", "3", "-t", "0.9", *engine)
+    process(tmp_path, "b.jpg", "--seed", "3", "-t", "0.9")
     assert raw.headers["content-type"] == "image/jpeg"
     assert raw.content == form.content == (tmp_path / "colorized/b_003.jpg").read_bytes()
-    default = tmp_path / process(tmp_path, "b.jpg", "-o", "first", *engine).stdout.strip()
+    default = tmp_path / process(tmp_path, "b.jpg", "-o", "first").stdout.strip()
     assert client.post("/colorize", content=photo).content == default.read_bytes()
 
 

@@ -145,7 +145,7 @@ def test_all_are_saved_though_the_studio_is_killed_meanwhile(serve, new_tab, sma
     assert [name[0] for name in found] == [*"0123"]
     for seed in {name[2:5] for name in found}:
         own = [name for name in found if name[2:5] == seed]
-        options = ["--seed", int(seed), "--engine", "torch", "--weights", narrow_weights]
+        options = ["--seed", int(seed), "--weights", narrow_weights]
         process(small, *(f"{name[0]}.png" for name in own), "-o", tmp_path / "again", *options)
         for name in own:
             assert (tmp_path / "again" / name).read_bytes() == (small / name).read_bytes()
