@@ -64,6 +64,8 @@ def failure(root: Path, tests: list[str]) -> str:
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
     if done.returncode == PASSED:
         return ""
+    if done.returncode < 0:
+        return f"{' '.join(tests)}: the process dies by signal {-done.returncode}"
     found = FAILED.search(done.stdout)
     if done.returncode not in (SOME_FAILED, INTERRUPTED) or not found:
         raise RuntimeError(f"{tests}: {done.stdout[-2000:]}{done.stderr[-2000:]}")

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from helpers import ENVIRONMENT, ROOT
-from mutate import faults
+from mutate import failure, faults
 
 FAULTS = faults()
 
@@ -25,6 +25,12 @@ def test_its_place_and_its_tests_are_there(fault):
     for test in fault.tests:
         path, _, name = test.partition("::")
         assert f"def {name.partition('[')[0]}" in (ROOT / path).read_text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
+def test_a_process_that_dies_has_noticed(tmp_path):
+    (tmp_path / "test_it.py").write_text("import os\ndef test_dies(): os.kill(os.getpid(), 7)\n")
+    assert failure(tmp_path, ["test_it.py"]) == "test_it.py: the process dies by signal 7"
 
 
 @pytest.mark.slow
