@@ -11,6 +11,7 @@ import torch
 from helpers import Gaussian
 from narrow import NARROW_NATURAL
 from PIL import Image
+from skimage.color import lab2rgb
 
 from cinn_colorize.data.sources import Reader, Source
 from cinn_colorize.engines.interface import NetworkInput
@@ -184,6 +185,16 @@ def test_json_and_table(sources):
     at = tables[0][0].index("best_of_1")
     assert tables[0][5][at].startswith(f"{found['gray']['best_of_1']['mean']:.3f} ± ")
     assert tables[0][4][at].endswith(f" ({found['tint*']['best_of_1']['sigma']:g})")
+
+
+def test_without_a_spread_the_best_guess_has_no_tint(tmp_path):
+    """Of a photo whose colours are gray on average; which tint fits another one by chance is no law."""
+    light = np.where(np.indices((256, 256)).sum(0) // 32 % 2, 1, -1) * np.array([10, 5])[:, None, None]
+    path = tmp_path / "board.png"
+    board = np.stack([np.full((256, 256), 60.0), *light], axis=-1)
+    Image.fromarray((255 * lab2rgb(board)).round().astype(np.uint8)).save(path)
+    tables = tables_of(evaluate(Gaussian(), [Source(path)], temperatures=[0]).to_markdown())
+    assert tables[0][4][tables[0][0].index("best_of_1")].endswith("(0)")
 
 
 def test_every_measure_follows_from_its_values_by_photo(sources):
