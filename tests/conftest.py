@@ -6,7 +6,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from helpers import DATA_REQUIRED, EXAMPLES, SHARED, pack_pieces, shared_data, stir
-from narrow import NARROW_NATURAL
+from narrow import NEARSIGHTED
 
 hypothesis.settings.register_profile("shared machine", deadline=None)
 hypothesis.settings.load_profile("shared machine")
@@ -65,7 +65,7 @@ def narrow_weights(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("narrow") / "natural.safetensors"
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        save_model(path, stir(Natural(NARROW_NATURAL)), {})
+        save_model(path, stir(Natural(NEARSIGHTED)), {})
     return path
 
 

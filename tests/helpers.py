@@ -239,6 +239,13 @@ def small_disk(folder, size):
 
 # Of tests with several cases, the cases that take long beside those that tell most.
 LONG = [pytest.mark.slow, pytest.mark.ci]
+
+
+def longer(*cases):
+    """Cases of a test that .ci/run runs, and the quick tests do not."""
+    return [pytest.param(case, marks=LONG) for case in cases]
+
+
 CODES = [(number, 128 + number) for number in (signal.SIGINT, signal.SIGTERM)]  # signals, with exit codes
 CODES += [pytest.param(number, 128 + number, marks=LONG) for number in ENDING if number != signal.SIGTERM]
 
@@ -343,11 +350,12 @@ def preloaded(monkeypatch, colorizer):
     monkeypatch.setattr("cinn_colorize.engines.choice.ModelSpec.load", lambda _: own)
     for name in ("BaseColorizer", "Colorizer"):
         monkeypatch.setattr(f"cinn_colorize.colorizer.{name}", lambda *_, **__: colorizer)
-    from cinn_colorize.models import find_weights
+    from cinn_colorize.models import find_weights, weights
 
     def found(name, source=None):
-        path, digest = find_weights(name, source)
-        return path, colorizer.sha256 if source is None and name == colorizer.info.name else digest
+        if source is None and name == colorizer.info.name:  # not verified, for that takes a while
+            return weights.find_packaged(f"{name}.safetensors"), colorizer.sha256
+        return find_weights(name, source)
 
     monkeypatch.setattr("cinn_colorize.models.find_weights", found)
 

@@ -375,6 +375,8 @@ def test_white_balance_takes_the_tint_out_and_nothing_else(shipped_colorizer, ex
         shipped_colorizer.colorize(photo, hints=["3,4,red"], white_balance=0.5)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_half_precision_is_another_picture_that_is_nearly_the_same(shipped_colorizer, examples):
     """The networks compute in bf16; latents and colours stay fp32."""
     half = Colorizer(device="cpu", precision="bf16")

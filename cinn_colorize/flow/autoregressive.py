@@ -163,4 +163,4 @@ def _guided(values: Tensor, weight: float) -> Tensor:
 
 def _rows(tokens: Tensor, known: Tensor) -> Tensor:
     """Repeat tokens (N, T, C) for each condition that they meet, one or two."""
-    return tokens.repeat(len(known) // len(tokens), 1, 1)
+    return tokens if len(tokens) == len(known) else tokens.repeat(len(known) // len(tokens), 1, 1)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import GRAY, in_this_process, names, the_line
+from helpers import GRAY, in_this_process, longer, names, the_line
 from PIL import Image
 
 
@@ -182,7 +182,7 @@ def test_it_refuses_names_that_are_too_long(run):
     assert "a shorter name for the photo" in real.stderr  # --output does not name sheets
 
 
-@pytest.mark.parametrize("format", ["avif", "png"])
+@pytest.mark.parametrize("format", [*longer("avif"), "png"])
 def test_the_estimate_is_of_the_format_that_is_written(run, format):
     by_format = run("scans", "-s", 0, "--dry-run", "--format", format)
     by_name = run("scans", "-s", 0, "--dry-run", "--output", f"{{stem}}_{{seed}}.{format}")

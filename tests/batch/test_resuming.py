@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers import GRAY, lines_of, make_photos, names, the_line
+from helpers import GRAY, lines_of, longer, make_photos, names, the_line
 from PIL import Image
 
 from cinn_colorize.errors import PhotoError
@@ -197,7 +197,7 @@ def test_a_sheet_is_made_again_in_another_order_and_no_picture(run, scans):
 
 
 @pytest.mark.parametrize("option", ["-q", "--skip-existing", "--manifest=m.jsonl"])
-@pytest.mark.parametrize("rank", [[], ["--rank", "log-prob"]])
+@pytest.mark.parametrize("rank", [[], *longer(["--rank", "log-prob"])])
 def test_photos_whose_picked_samples_are_there_are_done(run, scans, option, rank):
     command = (scans, "-n", 4, "--pick", 2, "--no-sheet", option, *rank)
     first = run(*command)

@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers import call, in_this_process, names, needs, spawned_by, start, the_line, wait_for
+from helpers import call, in_this_process, longer, names, needs, spawned_by, start, the_line, wait_for
 
 av = needs("av")
 
@@ -125,6 +125,8 @@ def test_without_a_seed_the_typical_one_of_eight_is_chosen_and_found_again(run):
     assert "there already" in the_line(again)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_picked_versions_are_typical_differ_and_are_found_again(run):
     result = run("old.mp4", "-n", 6, "-s", 2, "--pick", 2, "-q")
     outputs = [Path(line) for line in result.stdout.split()]
@@ -144,6 +146,8 @@ def test_picked_versions_are_typical_differ_and_are_found_again(run):
     assert "pick must be at most n, 2, not 3" in refused.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_white_balance_is_found_once_a_shot(run, monkeypatch):
     asked, warm = [], np.array([1.5, 1, 0.5], np.float32)
     monkeypatch.setattr(drawing.Drawer, "lights", lambda *given: asked.append(given) or [warm])
@@ -281,7 +285,7 @@ def test_part_of_a_film_has_its_sound(run):
     assert "sound.mkv: has no frames there; it lasts 1.0 seconds" in the_line(beyond)
 
 
-@pytest.mark.parametrize("name", fm.FILMS)
+@pytest.mark.parametrize("name", [*list(fm.FILMS)[:3], *longer(*list(fm.FILMS)[3:])])
 def test_frames_times_and_sound_stay(run, name):
     fm.make(name, **{"number": 10, **fm.FILMS[name]})
     result = run(name, "-s", 0, "-q")

@@ -1,5 +1,6 @@
 """No output of a call takes the place of a file that the call reads, whatever the options."""
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -100,8 +101,19 @@ def same(one, other):
     return Path(one).exists() and Path(one).samefile(other)
 
 
-@pytest.mark.parametrize("way", ["its path", "a hard link", "a link to it", "the target of its link"])
-@pytest.mark.parametrize("call", CALLS)
+WAYS = ["its path", "a hard link", "a link to it", "the target of its link"]
+# The first call in all ways, each other one in one of them; the rest takes long.
+BRIEF = {(next(iter(CALLS)), way) for way in WAYS}
+BRIEF |= {(call, WAYS[n % 3 + 1 if "INPUT" in CALLS[call][2] else n % 4]) for n, call in enumerate(CALLS)}
+
+
+@pytest.mark.parametrize(
+    ("call", "way"),
+    [
+        pytest.param(*case, id="-".join(case), marks=() if case in BRIEF else pytest.mark.slow)
+        for case in itertools.product(CALLS, WAYS)
+    ],
+)
 def test_no_output_takes_the_place_of_an_input(run, codes, call, way):
     arguments, read, written = CALLS[call]
     if "--plot" in arguments:

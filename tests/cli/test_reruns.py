@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import in_this_process, lines_of, names, the_line
+from helpers import in_this_process, lines_of, longer, names, the_line
 from PIL import Image
 
 from cinn_colorize.colorizer import Colorizer, typical
@@ -43,7 +43,7 @@ def state():
         "gray.jpg", "gray.jpg -n 3", "gray.jpg coffee.png -n 2 -q", "gray.jpg -n 4 --pick 2",
         "gray.jpg -n 4 --rank typical", "gray.jpg --output {stem}{ext} --format png --strip",
         "gray.jpg --hint 40,30,#a02832", "transfer coffee.png gray.jpg -n 2 --sheet --strength 0.7",
-        "mix gray.jpg --seeds 3,7 --mask mask.png", "temperature gray.jpg --files",
+        "mix gray.jpg --seeds 3,7 --mask mask.png", *longer("temperature gray.jpg --files"),
         "sample gray.jpg -n 4 --save-z colorized/z.safetensors", "sample --model mnist -n 4",
     ],
 )  # fmt: skip
@@ -257,6 +257,8 @@ def test_with_a_manifest_what_is_there_gets_its_line(run):
     assert state() == before
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_first_picture_is_the_most_typical_of_eight(run, monkeypatch, shipped_colorizer):
     run = in_this_process(monkeypatch, shipped_colorizer)  # random weights make samples about as typical
     (name,) = run("gray.jpg").stdout.splitlines()

@@ -101,7 +101,7 @@ def test_a_stream_that_takes_no_more_is_said_in_a_line(noise, pipe):
     ("arguments", "code"),
     [
         pytest.param(["gray.jpg", "folder"], 0, marks=LONG),
-        (["text.jpg", "gray.jpg"], 1),
+        pytest.param(["text.jpg", "gray.jpg"], 1, marks=LONG),
         (["--nonsense"], 2),
     ],
 )

@@ -166,6 +166,8 @@ def run(*arguments):
     )
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_trial_prints_keeps_what_it_made_and_changes_no_page(tmp_path):
     page = (ROOT / "docs/gallery.md").read_bytes()
     picture = (ROOT / "docs/images/samples-1.jpg").read_bytes()

@@ -176,15 +176,15 @@ def test_exif_of_a_tiff_that_names_the_same_bytes_again_and_again(tmp_path):
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        ("recreate a.jpg photo.jpg /dev/zero", "not a file"),
+        pytest.param("recreate a.jpg photo.jpg /dev/zero", "not a file", marks=LONG),
         ("a.jpg --hints /dev/zero --manifest m", "not a file"),
         ("mix photo.jpg --seeds 1,2 --mask /dev/zero", "not a file"),
         ("transfer /dev/zero photo.jpg", "not a file"),
         ("a.jpg --manifest /dev/zero", "a device, which keeps nothing"),
         ("a.jpg --weights /dev/zero", "no such weights file"),
         ("@/dev/zero --null", "the list cannot be read (it has more than 64 MiB)"),
-        ("evaluate . --labels /dev/zero --metrics top5_lite0", "more than 64 MiB"),
-        ("sample a.jpg --load-z /dev/zero", "no such file of latent codes"),
+        pytest.param("evaluate . --labels /dev/zero --metrics top5_lite0", "more than 64 MiB", marks=LONG),
+        pytest.param("sample a.jpg --load-z /dev/zero", "no such file of latent codes", marks=LONG),
     ],
 )
 def test_devices_in_place_of_other_files(tmp_path, call, said):
@@ -227,7 +227,7 @@ def write_bomb(file, kind):
 @pytest.mark.parametrize(
     ("kind", "said", "where"),
     [
-        ("pixels", "more than 100 million pixels", "zip"),
+        pytest.param("pixels", "more than 100 million pixels", "zip", marks=LONG),
         pytest.param("pixels", "more than 100 million pixels", "folder", marks=LONG),
         pytest.param("bytes", "more than 817 MB", "zip", marks=LONG),
         ("bytes", "more than 817 MB", "folder"),
@@ -283,6 +283,8 @@ def test_photos_to_learn_from_are_read_as_before(tmp_path):
     assert opened(tmp_path, "Reader()(Source(Path('a.png'))).shape") == "(240, 300, 3)"
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_mnist_that_grows_without_end(tmp_path):
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(2 * GIB), 1))
     code = (

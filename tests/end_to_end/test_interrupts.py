@@ -74,8 +74,8 @@ def begun(run):
 @pytest.mark.parametrize(
     ("number", "wait"),
     [
-        pytest.param(signal.SIGINT, 0, marks=LONG),
-        (signal.SIGINT, 1.5),
+        (signal.SIGINT, 0),
+        pytest.param(signal.SIGINT, 1.5, marks=LONG),
         pytest.param(signal.SIGTERM, 0.5, marks=LONG),
     ],
 )
@@ -103,6 +103,8 @@ def test_train_stopped_while_its_data_loaders_start(photos, narrow_weights, tmp_
         assert (rest.returncode, rest.stdout) == (0, "run/natural.safetensors\n"), rest.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_train_keeps_a_checkpoint_when_its_terminal_is_closed(photos, narrow_weights, tmp_path):
     """Which ends its shell and all that this has started, and can be written to no more."""
     ours, theirs = os.openpty()
@@ -127,6 +129,8 @@ def test_train_keeps_a_checkpoint_when_its_terminal_is_closed(photos, narrow_wei
     assert max(int(path.stem[11:]) for path in (tmp_path / "run").glob("checkpoint-*.pt")) > 0
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_second_ctrl_c_ends_train_at_once(photos, narrow_weights, tmp_path):
     """In mid-step, where Python handles no signal for seconds."""
     run = train(tmp_path, photos, narrow_weights, "--photos", 960, "--batch", 96, "--workers", 0)
@@ -159,6 +163,8 @@ def test_a_run_that_a_shell_put_in_the_background_ignores_ctrl_c():
             signal.signal(number, handler)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_train_tells_soon_what_it_has_found_and_how_long_it_takes(photos, narrow_weights, tmp_path):
     run = train(tmp_path, photos, narrow_weights, "--photos", 3998, "--batch", 4, "--workers", 1)
     lines = [run.stderr.readline().decode() for _ in range(3)]

@@ -21,6 +21,7 @@ from helpers import (
     GRAY,
     LONG,
     command,
+    longer,
     names,
     process,
     shared_data,
@@ -74,6 +75,8 @@ def reference(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_bytes_depend_neither_on_workers_nor_on_order_nor_on_company(reference, tmp_path):
     photos = sorted((reference / "photos").iterdir(), reverse=True)
     assert process(tmp_path, *photos, "-s", 0, "--workers", 3, "-o", "many").returncode == 0
@@ -102,6 +105,8 @@ def kill_worker_at(photo, batch):
         os.kill(worker, signal.SIGCONT)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_worker_that_is_killed_takes_one_photo_with_it(reference, tmp_path):
     shutil.copytree(reference / "photos", tmp_path / "photos")
     large = tmp_path / "photos/large.png"  # which takes its time
@@ -183,7 +188,7 @@ def test_workers_end_with_their_batch(reference, tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), CODES)
-@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize("early", [True, *longer(False)])
 def test_signals_for_the_whole_group(reference, tmp_path, number, code, early):
     """Signals as a terminal and a batch system send them, during start-up and during work."""
     batch = start(tmp_path, reference / "photos", "--workers", 2, "-n", 8, start_new_session=True)
@@ -200,6 +205,8 @@ def test_signals_for_the_whole_group(reference, tmp_path, number, code, early):
     assert not [name for name in written if name.startswith(".")]
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_two_batches_on_one_folder(reference, tmp_path):
     batches = [start(tmp_path, reference / "photos", "-s", 0, "--workers", 1) for _ in range(2)]
     for batch in batches:
@@ -208,6 +215,8 @@ def test_two_batches_on_one_folder(reference, tmp_path):
     assert contents(tmp_path / "colorized") == contents(reference / "colorized")
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_of_photos_of_one_name_none_takes_the_place_of_another(tmp_path):
     """In processes that do not know of each other, as xargs -P starts them."""
     for name in "abc":
@@ -239,6 +248,8 @@ def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path, monkeypatch, links
     assert names(tmp_path) == ["a"]
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_one_network_for_several_processes(colorizer, narrow_weights):
     """The model server of a GPU, here on the CPU so that the bytes can be compared."""
     server = ModelServer(
@@ -306,6 +317,8 @@ def survives(folder, number):
     print(f"{number} files: {len(pictures)} pictures, {len(problems)} lines")
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_cut_photos_in_a_batch(tmp_path):
     survives(tmp_path, cut_photos(tmp_path / "broken"))
 
@@ -328,7 +341,7 @@ def test_all_broken_files_in_a_batch(tmp_path):
         "gray.jpg -s 1",
         pytest.param("gray.jpg -s 1 --json", marks=LONG),
         pytest.param("- -s 1", marks=LONG),
-        "recreate made.png gray.jpg -o o.png",
+        pytest.param("recreate made.png gray.jpg -o o.png", marks=LONG),
     ],
 )
 def test_a_stdout_that_is_full_is_said_in_one_line(tmp_path, shipped_colorizer, arguments):
@@ -349,7 +362,7 @@ def test_a_stdout_that_is_full_is_said_in_one_line(tmp_path, shipped_colorizer, 
     assert (done.returncode, done.stderr) == (1, line)
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+@pytest.mark.parametrize("closed", [*longer(">&-", "2>&-"), ">&- 2>&- <&-"])
 def test_streams_that_are_closed(tmp_path, closed):
     Image.fromarray(GRAY).save(tmp_path / "gray.jpg")
     line = f"{shlex.join(map(str, command('gray.jpg', '-s', '1')))} {closed}"

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import ENVIRONMENT, ROOT, needs, write_blobs
+from helpers import ENVIRONMENT, ROOT, longer, needs, write_blobs
 from tiny_run import CONFIG, CPU, TinyTask, build
 
 from cinn_colorize.data.sources import find_photos
@@ -63,7 +63,7 @@ def finish(photos, folder, *options):
 # A run that is killed
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [*longer(1), pytest.param(20, marks=pytest.mark.slow)])
 def test_a_killed_run_loses_at_most_an_interval_and_resumes_exactly(photos, tmp_path, kills):
     finish(photos, tmp_path / "whole", "--workers", 1, "--photos", 16 * kills)
     rng = random.Random(0)
@@ -282,6 +282,8 @@ def test_a_run_that_is_asked_to_stop_in_its_last_step_is_done(photos, tmp_path, 
 # Processes that load
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_what_a_loading_process_finds_is_said_in_a_line_and_the_run_ends(tmp_path):
     """In two processes, since one that never ends would take this one with it."""
     for i in range(4):

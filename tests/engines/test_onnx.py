@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import COLOR, ENVIRONMENT, GRAY, LONG, WIDE, call, needs, onnx_colorizer, stir, the_line
+from helpers import COLOR, ENVIRONMENT, GRAY, LONG, WIDE, call, longer, needs, onnx_colorizer, stir, the_line
 from narrow import NARROW_NATURAL
 from PIL import Image
 from torch.utils._pytree import tree_leaves_with_path
@@ -73,7 +73,11 @@ def test_the_shipped_model_is_the_same_in_both(colorizer, engine):
 
 
 @pytest.mark.parametrize(
-    ("kind", "config"), [(Natural, NaturalConfig), (Bedrooms, BedroomsConfig)], ids=["natural", "bedrooms"]
+    ("kind", "config"),
+    [
+        pytest.param(Natural, NaturalConfig, id="natural", marks=LONG),
+        pytest.param(Bedrooms, BedroomsConfig, id="bedrooms"),
+    ],
 )
 def test_the_graphs_fit_all_weights_of_their_architecture(tmp_path, kind, config):
     """Nothing of the weights that they were made from is in them, and they are those of today's code."""
@@ -108,7 +112,7 @@ def test_other_architectures_and_other_tensors_have_no_graph(tmp_path):
     assert graphs_for("natural", path) is None
 
 
-@pytest.mark.parametrize("photo", [pytest.param("gray.png", marks=LONG), "wide.png", "framed.png"])
+@pytest.mark.parametrize("photo", [*longer("gray.png", "wide.png"), "framed.png"])
 def test_pictures_are_within_one_step_and_torch_is_not_there(folder, photo, colorizer, tmp_path):
     """Without --engine, onnxruntime computes them, if there is no GPU."""
     done, lines, torch_was_there = call(
@@ -127,7 +131,7 @@ def test_pictures_are_within_one_step_and_torch_is_not_there(folder, photo, colo
 NO_TORCH = [
     ["gray.png", "-n", 2, "--pick", 1],
     pytest.param(["gray.png", "-n", 2, "--rank", "log-prob"], marks=LONG),
-    ["gray.png", "--hint", "20,30,red"],
+    pytest.param(["gray.png", "--hint", "20,30,red"], marks=LONG),
     pytest.param(["temperature", "gray.png", "--temperatures", "0,1", "--files"], marks=LONG),
 ]
 
@@ -160,6 +164,8 @@ def test_onnxruntime_reports_to_nobody(folder, tmp_path):
     assert not [*home.rglob("*"), *temporary.rglob("*")]
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_pictures_of_torch_are_made_again(colorizer, examples, tmp_path):
     photo = examples / "photo.jpg"  # so large that some pixel differs in onnxruntime
     (made,) = colorizer.colorize(photo, seed=2)
@@ -176,6 +182,8 @@ def test_pictures_of_torch_are_made_again(colorizer, examples, tmp_path):
     assert steps(tmp_path / "other.png", tmp_path / "made.png") <= 1
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_workers_make_the_same_files_without_torch(folder, tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('there is no torch')")
     path = os.pathsep.join([str(tmp_path), ENVIRONMENT["PYTHONPATH"]])
@@ -276,7 +284,7 @@ def test_what_takes_more_than_g_is_one_error(engine):
             ask()
 
 
-@pytest.mark.parametrize("reach", ["thing", pytest.param("photo", marks=LONG)])
+@pytest.mark.parametrize("reach", longer("thing", "photo"))
 def test_hints_are_followed_as_in_torch(engine, colorizer, reach):
     hinted = Hinted(
         (Hint(3, 4, (255, 0, 0)),), reach=HintReach(reach), seed=2, temperature=engine.info.temperature
@@ -285,6 +293,8 @@ def test_hints_are_followed_as_in_torch(engine, colorizer, reach):
     np.testing.assert_allclose(ours.ab, theirs.ab, atol=0.1)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_codes_of_torch_are_decoded(engine, colorizer):
     reference = colorizer.reference(COLOR)
     for photo in (GRAY, WIDE):

@@ -71,6 +71,8 @@ def test_seeds_are_those_of_the_place_in_the_list(sources, tmp_path):
         evaluate(colorizer, [Source(broken)])
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_each_temperature_is_measured_as_if_alone(sources):
     temperatures = [0.5, {64: 0.25}, 1.0]
     together = evaluate(Gaussian(), sources[:2], temperatures=temperatures)
@@ -210,6 +212,8 @@ def test_every_measure_follows_from_its_values_by_photo(sources):
             assert measures[name]["mean"] == pytest.approx(np.sum(photos["values"]) / weights, rel=1e-5), name
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_differences_are_paired(sources, tmp_path):
     path = tmp_path / "before.json"
     before = evaluate(Gaussian(), sources[:50:10], temperatures=[0.5, 1])

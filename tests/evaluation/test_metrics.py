@@ -6,7 +6,7 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
-from helpers import Gaussian
+from helpers import Gaussian, longer
 from scipy.linalg import sqrtm
 from skimage.color import lab2rgb, rgb2lab
 
@@ -162,6 +162,8 @@ def test_measures_are_those_computed_by_hand(sources):
     assert report.model[0].exploding == exploding > 0
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB")
 def test_tints_and_saturations_are_those_drawn_by_hand(sources):
     chosen = [sources[k] for k in (3, 150, 333)]
@@ -217,7 +219,7 @@ def spread_measures(deviation_of_samples, photos=400, samples=8):
     return estimate(statistics)
 
 
-@pytest.mark.parametrize("samples", [2, 8])
+@pytest.mark.parametrize("samples", [2, *longer(8)])
 @pytest.mark.parametrize("ratio", [1.0, 0.5])
 def test_calibration_is_the_ratio_of_variances(ratio, samples):
     measures = spread_measures(10 * ratio, samples=samples)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import GRAY, in_this_process, names, the_line
+from helpers import GRAY, in_this_process, longer, names, the_line
 from PIL import Image
 
 from cinn_colorize import read_recipe
@@ -62,7 +62,7 @@ def methods(folder, examples):
     }
 
 
-@pytest.mark.parametrize("name", ["sample", "transfer", "mix", "hint", "strokes"])
+@pytest.mark.parametrize("name", ["sample", "transfer", *longer("mix", "hint", "strokes")])
 def test_a_method_draws_the_picture_alone(colorizer, folder, examples, tmp_path, name):
     alone, on_page = (replace(m, temperature=0.6, seed=3) for m in methods(folder, examples)[name])
     photo, page = open_photo(folder / "photo.png"), open_photo(folder / "page_photo.png").framed(BOX)

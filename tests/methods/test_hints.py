@@ -192,6 +192,8 @@ def test_nothing_moves_where_colours_agree_already(conditioned, photo):
     assert np.abs(moved - sample).max() < 1e-4
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_hints_of_no_chroma_hold_colour_back(shipped_colorizer, photo):
     conditioned = shipped_colorizer.condition(photo)
     held = HintMap.of(photo, [Hint(20, 30, (128, 128, 128))])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import LONG, ending_with_code, in_this_process, the_line
+from helpers import LONG, ending_with_code, in_this_process, longer, the_line
 from PIL import Image, ImageDraw
 
 from cinn_colorize.imaging.photo import open_photo, read_recipe
@@ -71,8 +71,8 @@ def apart(path, other, part):
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("hinted", "other"),
-        ("painted", "cooler"),
+        pytest.param("hinted", "other", marks=LONG),
+        pytest.param("painted", "cooler", marks=LONG),
         ("transferred", "typical"),
         ("mixed", "like"),
         pytest.param("other", "hinted", marks=LONG),
@@ -104,7 +104,7 @@ def test_samples_are_joined_alike_by_their_seeds_and_by_their_files(run):
     assert "of" not in read_recipe(by_seeds[0])
 
 
-@pytest.mark.parametrize("both", [["--of", "other.png,plain.png"], ["--seeds", "7,3"]])
+@pytest.mark.parametrize("both", [*longer(["--of", "other.png,plain.png"]), ["--seeds", "7,3"]])
 def test_the_mask_may_be_the_thing_at_a_pixel(run, both):
     """Its border is that of the photo, so the rest is as it was up to there."""
     joined, sheet = run("mix", "gray.png", *both, "--mask", "20,40").stdout.splitlines()
@@ -118,6 +118,8 @@ def test_the_mask_may_be_the_thing_at_a_pixel(run, both):
     assert Path(sheet).exists()
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_results_of_a_mix_of_results(run):
     join = ["mix", "gray.png", "strokes.png", "mask.png", "--no-sheet", "--mask"]
     (first,) = run(*join, "mask.png", "--of", "painted.png,other.png").stdout.splitlines()
@@ -128,6 +130,8 @@ def test_results_of_a_mix_of_results(run):
     assert "gray_mix_hinted_mix_painted_other.png: requires the file of a part with SHA-256" in missing
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_results_of_a_long_photo(colorizer, tmp_path):
     """Which are squeezed to the square that a mask joins."""
     gray = np.random.default_rng(0).integers(0, 256, (32, 96), np.uint8)

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from helpers import GRAY, RECIPE, Uniform, deep, write
+from helpers import GRAY, RECIPE, Uniform, deep, longer, write
 from PIL import Image
 
 from cinn_colorize.errors import PhotoError, WeightsError
@@ -35,7 +35,7 @@ def made(colorizer, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", ["photo.jpg", "photo.png"])
+@pytest.mark.parametrize("name", [*longer("photo.jpg"), "photo.png"])
 def test_the_same_bytes(colorizer, made, tmp_path, name):
     recipe = Recipe.read(made / f"out-{name}")
     assert (recipe.seed, recipe.temperature, recipe.rendering.upsampling) == (7, 0.7, "bicubic")

@@ -144,6 +144,8 @@ def test_lmdbs_that_cannot_be_read(lsun, tmp_path):
         find_lsun(tmp_path / "nothing")
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_training_learns_and_resumes_exactly(lsun, tmp_path):
     photos, dev = find_lsun(lsun / "packed")
     task, config = BedroomsTask(photos, dev), BedroomsTraining(photos=48, batch=4, warmup=4)

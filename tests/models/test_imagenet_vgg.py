@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import stir
+from helpers import longer, stir
 from narrow import narrow_vgg
 from torch import nn
 from typer.testing import CliRunner
@@ -203,6 +203,8 @@ def test_names_that_are_no_text_are_kept(tmp_path):
 CONFIG = {"photos": 32, "batch": 4, "warmup": 4, "learning_rate": 2e-3}
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_conditioning_network_learns_colour_bins_and_resumes_exactly(imagenet, tmp_path):
     task = VggTask(*find_imagenet(imagenet))
     config = VggTraining(photos=40, batch=4, learning_rate=0.1, prior_photos=4)
@@ -245,7 +247,7 @@ def test_the_loss_of_colour_bins_is_a_mean_in_which_rare_colours_count_more():
     torch.testing.assert_close(loss, (task.rarity[chosen] * entropy).mean())
 
 
-@pytest.mark.parametrize("stage", ["flow", "joint"])
+@pytest.mark.parametrize("stage", [*longer("flow"), "joint"])
 def test_the_flow_learns(imagenet, tmp_path, stage):
     photos, dev = find_imagenet(imagenet)
     joint = stage == "joint"

@@ -170,6 +170,8 @@ ARCHITECTURES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits of memory")
 def test_an_architecture_is_checked_before_it_is_built(tmp_path):
     """In a process of 4 GiB and a minute, since it could take any memory and time."""

@@ -4,9 +4,11 @@ import re
 
 import numpy as np
 import pytest
-from helpers import wait_for
+from helpers import longer, wait_for
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_on_a_phone_one_finger_compares_two_zoom_and_what_is_said_is_seen(new_tab, photos):
     tab = new_tab(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     tab.open(photos / "photo.jpg")
@@ -42,7 +44,7 @@ def test_on_a_phone_one_finger_compares_two_zoom_and_what_is_said_is_seen(new_ta
     assert tab.page.locator("#hints button").count() == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", *longer("dark")])
 @pytest.mark.parametrize("width", [360, 3840])
 def test_every_control_has_a_name_and_every_text_a_contrast(new_tab, photos, scheme, width):
     tab = new_tab(viewport={"width": width, "height": 800}, color_scheme=scheme)

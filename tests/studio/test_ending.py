@@ -10,7 +10,7 @@ import socket
 import threading
 
 import pytest
-from helpers import ENVIRONMENT, start, wait_for
+from helpers import ENVIRONMENT, longer, start, wait_for
 
 
 def studio(folder, *options, **more):
@@ -33,7 +33,7 @@ def ask(port, method, path, body=None):
         return answer.status, answer.read()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, *longer(signal.SIGTERM)])
 def test_it_ends_at_work_without_a_word_and_leaves_nothing(tmp_path, photo, narrow_weights, number):
     process, port, said = studio(tmp_path, "--weights", narrow_weights)
     sent = json.loads(ask(port, "POST", "/photos?name=a.jpg", photo)[1])
@@ -53,6 +53,8 @@ def test_it_ends_at_work_without_a_word_and_leaves_nothing(tmp_path, photo, narr
     drawing.close()
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_half_requests_keep_nobody_out_and_end(tmp_path):
     def few_files():
         resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))

@@ -106,6 +106,8 @@ async def story(socket, url, folder):
     assert not page.problems
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_two_photos_in_firefox(serve, tmp_path):
     if not FIREFOX:
         (pytest.fail if CI else pytest.skip)("needs Firefox; apt-get install firefox-esr")

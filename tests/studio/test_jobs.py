@@ -57,6 +57,8 @@ def test_an_error_is_that_of_its_job_alone(jobs):
     assert do(jobs, "sleep", 0).result(SECONDS) == 0
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_others_do_not_wait_for_a_slow_job_which_is_finished_all_the_same(jobs, monkeypatch):
     monkeypatch.setattr(module, "_PATIENCE", 0.5)
     slow, after = do(jobs, "sleep", 20), do(jobs, "pid")

@@ -6,7 +6,7 @@ import signal
 
 import numpy as np
 import pytest
-from helpers import names, process, start, the_line, wait_for
+from helpers import longer, names, process, start, the_line, wait_for
 from PIL import Image
 
 
@@ -98,6 +98,8 @@ def test_more_like_this_draws_from_the_picture(tab, photos, narrow_weights, tmp_
     assert "the same bytes" in made.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_more_like_this_has_the_saturation_of_the_page_once(tab, photos):
     tab.open(photos / "photo.jpg")
     chroma = []
@@ -110,6 +112,8 @@ def test_more_like_this_has_the_saturation_of_the_page_once(tab, photos):
     assert chroma[0] / chroma[1] == pytest.approx(3, abs=1.5)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_temperature_and_frame(tab, photos):
     tab.open(photos / "photo.jpg")
     first, hot = tab.changing(lambda: tab.page.locator("#temperature").fill("1.4"))
@@ -129,7 +133,7 @@ def test_temperature_and_frame(tab, photos):
     assert asked(tab)[-2:] == ["--frame", "none"]
 
 
-@pytest.mark.parametrize("how", ["sample", "hint", "mask", "reference"])
+@pytest.mark.parametrize("how", ["sample", "hint", *longer("mask", "reference")])
 def test_the_command_makes_the_same_bytes(tab, photos, tmp_path, how):
     tab.open(photos / "photo.jpg")
     others = []
@@ -268,6 +272,8 @@ def test_a_photo_that_the_studio_has_forgotten_is_sent_again(tab, photos):
     tab.is_open("photo.jpg")
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_page_stays_in_use_when_the_studio_is_started_again(new_tab, photos, narrow_weights, tmp_path):
     """What is made of a photo given and of one that made here; without a studio, a line says what to do."""
     shutil.copy(photos / "coffee.png", tmp_path)

@@ -73,6 +73,8 @@ def test_a_hint_can_be_dragged_recoloured_and_removed(tab, photos):
     assert np.array_equal(removed, plain)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_what_has_the_focus_never_loses_it_to_nothing(new_tab, photos):
     """Hints, and buttons that are of no use any more; all hints are large enough for a finger."""
     tab = new_tab(viewport={"width": 390, "height": 844})
@@ -159,6 +161,8 @@ def test_a_mask_joins_two_samples(tab, photos):
     assert np.array_equal(plain, pair[0])
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_hints_stay_when_the_frame_is_taken_with_the_photo(tab, photos):
     """Among them one in the frame, of which the page says so."""
     gray = np.asarray(Image.open(photos / "photo.jpg").convert("L"))

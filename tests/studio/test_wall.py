@@ -95,6 +95,8 @@ def test_favourites_are_shown_alone_and_kept(tab):
     assert tab.page.eval_on_selector_all("#tiles .star", stars) == ["true", "false"]
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_one_mood_for_all_is_saved_once_and_survives(serve, new_tab, small):
     """A new load of the page, another tab, and a new start of the studio."""
     server, url = serve(small, ".")
@@ -127,6 +129,8 @@ def test_one_mood_for_all_is_saved_once_and_survives(serve, new_tab, small):
     assert len(names(small)) == 8
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_all_are_saved_though_the_studio_is_killed_meanwhile(serve, new_tab, small, narrow_weights, tmp_path):
     """No picture is saved twice, and all have the bytes that they would have had."""
     server, url = serve(small, ".")
@@ -164,6 +168,8 @@ def test_what_is_stopped_goes_on_where_it_was(serve, new_tab, small):
     assert len(names(small)) == 8
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_many_photos_that_are_opened_while_the_network_loads_are_all_there(serve, new_tab, small, tmp_path):
     many = []
     for k in range(54):

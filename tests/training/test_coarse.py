@@ -42,6 +42,8 @@ def build(config=NARROW_NATURAL):
     return Natural(config)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_coarse_colours_are_learnt_and_the_details_left_alone(task, tmp_path):
     config = CoarseTraining(photos=32, batch=4, warmup=0, learning_rate=3e-3)
     model = build()

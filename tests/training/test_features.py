@@ -86,6 +86,8 @@ def test_small_squares_have_the_true_colours_whatever_the_film(task):
     assert np.abs(film[0] - plain[0]).mean() > 1
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_it_learns_colours(task, tmp_path):
     config = replace(CONFIG, photos=160, batch=8)
     before = task.initial_model()
@@ -95,6 +97,8 @@ def test_it_learns_colours(task, tmp_path):
     assert task.measure(learnt)["structure"] > 0.02
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_distillation_keeps_it_near_the_original(task, tmp_path):
     ends = []
     for weight in (0.0, 10.0):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import pyvips
 import torch
-from helpers import GRAY, LONG, write_blobs
+from helpers import GRAY, longer, write_blobs
 from narrow import NARROW_NATURAL
 from PIL import Image, ImageCms
 
@@ -82,6 +82,8 @@ def test_an_epoch_sees_every_photo_once(photos):
     assert [source_of(crops, i) for i in range(10)] != [source_of(crops, 10 + i) for i in range(10)]
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_workers_change_nothing(photos):
     crops = Crops(find_photos(photos), seed=0)
     alone, helped = batches(crops, 4, 16, 4, Loading()), batches(crops, 4, 16, 4, Loading(workers=2))
@@ -139,7 +141,7 @@ def test_network_inputs_are_area_means_of_lab():
     assert np.abs(ab - expected).max() < 1e-2
 
 
-@pytest.mark.parametrize("workers", [pytest.param(0, marks=LONG), 1])
+@pytest.mark.parametrize("workers", longer(0, 1))
 def test_a_photo_that_cannot_be_read_or_is_gray_is_named_and_replaced(
     photos, tmp_path, caplog, model, workers
 ):
@@ -285,6 +287,8 @@ def test_the_backbone_stays_as_it_is(model, photos, tmp_path):
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.backbone.state_dict().items())
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_in_the_joint_stage_the_deep_stages_of_the_backbone_learn_too(model, photos, tmp_path):
     before = {name: tensor.clone() for name, tensor in model.backbone.state_dict().items()}
     task, config = JointTask(find_photos(photos)), JointTraining(photos=8, batch=4, warmup=0)
