@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import lines_of, make_photos, names, small_disk, the_line
+from helpers import lines_of, longer, make_photos, names, small_disk, the_line
 from PIL import Image
 
 import cinn_colorize
@@ -23,7 +23,7 @@ def tree(folder):
     return sorted(p.relative_to(folder).as_posix() for p in Path(folder).rglob("*") if p.is_file())
 
 
-@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("alone", [True, *longer(False)])
 def test_photos_that_differ_in_their_suffix_keep_it_where_they_must(run, alone):
     make_photos("p", "a.jpg", "a.png", "a.bmp", "b.jpg")
     for option, expected in {

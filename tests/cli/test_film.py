@@ -194,6 +194,8 @@ def test_what_is_there_is_not_surveyed_again(run, monkeypatch):
     assert "there already" in the_line(again)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_another_setting_is_refused_replaced_or_left(run):
     run("old.mp4", "-s", 0, "-q")
     before = Path("colorized/old_000.mp4").read_bytes()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ENVIRONMENT, LONG, command, heeding_signals, names, small_disk, wait_for
+from helpers import ENVIRONMENT, LONG, command, heeding_signals, longer, names, small_disk, wait_for
 from PIL import Image
 
 resource = pytest.importorskip("resource", reason="no limits of that kind")
@@ -44,6 +44,8 @@ def streamed(photo, stdout, environment=UNBUFFERED):
         return subprocess.Popen(command("-", "-s", 1), env=environment, **pipes)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_picture_is_written_whole_whether_its_stream_is_buffered_or_not(noise):
     pictures = []
     for environment in (UNBUFFERED, ENVIRONMENT | {"PYTHONUNBUFFERED": ""}):
@@ -70,6 +72,8 @@ def test_a_reader_that_leaves_is_no_success(noise, pipe):
     assert (call.returncode, stderr) == (1, b"")
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_results_are_made_though_the_reader_of_their_names_leaves(tmp_path):
     photos = [f"{name}.png" for name in "abc"]
     for photo in photos:
@@ -159,7 +163,7 @@ def test_where_no_temporary_folder_can_be_made_one_line_says_so(noise, arguments
     assert (done.returncode, done.stdout) == (1, b"")
 
 
-@pytest.mark.parametrize("arguments", [DASH, DRY])
+@pytest.mark.parametrize("arguments", [DASH, *longer(DRY)])
 def test_where_the_temporary_folder_is_full_one_line_says_so(noise, tmp_path, arguments):
     with small_disk(tmp_path / "disk", "64k") as disk:
         with noise.open("rb") as stdin:

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers import ENVIRONMENT, EXAMPLES, ROOT
+from helpers import ENVIRONMENT, EXAMPLES, LONG, ROOT
 from PIL import Image
 
 README = ROOT / "README.md"
@@ -19,6 +19,7 @@ NOT_RUN = {  # how a command begins, and why it is skipped
 }
 # Many samples, or refined samples.
 SLOW = re.compile(r"--hints? |hints=|--pick |pick=|evaluate ")
+SEVERAL = "n=4"
 
 
 def blocks(path):
@@ -110,7 +111,8 @@ def test_what_is_left_out_is_what_readme_has():
 def pages():
     for path in sorted((ROOT / "docs").glob("*.md")):
         code = [code for language, code in blocks(path) if language == "python"]
-        marks = [pytest.mark.slow] if SLOW.search("".join(code)) else []
+        text = "".join(code)
+        marks = [pytest.mark.slow] if SLOW.search(text) else LONG if SEVERAL in text else []
         if code:
             yield pytest.param(path.name, code, id=path.name, marks=marks)
 

@@ -74,7 +74,7 @@ def begun(run):
 @pytest.mark.parametrize(
     ("number", "wait"),
     [
-        (signal.SIGINT, 0),
+        pytest.param(signal.SIGINT, 0, marks=LONG),
         pytest.param(signal.SIGINT, 1.5, marks=LONG),
         pytest.param(signal.SIGTERM, 0.5, marks=LONG),
     ],
@@ -277,7 +277,7 @@ sys.meta_path.insert(0, Press())
         ("typer.core", []),
         ("numpy._core._multiarray_umath", []),
         ("onnxruntime.capi.onnxruntime_pybind11_state", ["--engine", "onnx"]),
-        ("torch._C", ["--engine", "torch"]),
+        pytest.param("torch._C", ["--engine", "torch"], marks=LONG),
         ("safetensors._safetensors_rust", []),
     ],
 )

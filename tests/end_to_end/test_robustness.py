@@ -323,6 +323,8 @@ def test_cut_photos_in_a_batch(tmp_path):
     survives(tmp_path, cut_photos(tmp_path / "broken"))
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_some_broken_files_in_a_batch(tmp_path):
     survives(tmp_path, broken_corpus(tmp_path / "broken", 40))
 

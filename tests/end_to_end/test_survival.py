@@ -302,6 +302,8 @@ def test_what_a_loading_process_finds_is_said_in_a_line_and_the_run_ends(tmp_pat
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_loading_process_that_is_killed_ends_the_run_in_a_line(photos, tmp_path):
     def kill(progress):
         for child in multiprocessing.active_children():

@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from helpers import GRAY
+from helpers import GRAY, longer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,7 +107,7 @@ def test_seeds_alone_decide():
     assert all(torch.equal(both.levels[r][1:], one.levels[r]) for r in shapes)
 
 
-@pytest.mark.parametrize("upright", [False, True])
+@pytest.mark.parametrize("upright", [False, *longer(True)])
 def test_a_panorama(colorizer, tmp_path, upright):
     pixels = GRAY[80:200, :260]
     pixels = np.ascontiguousarray(pixels.T if upright else pixels)

@@ -260,6 +260,8 @@ def test_thin_strokes_count(tmp_path, photo):
     assert HintMap.of(photo, strokes=strokes).weight[10:50, 15:17].max(axis=1).min() > 0.5
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_long_photos(colorizer, long):
     conditioned, hints = colorizer.condition(long), HintMap.of(long, [Hint(110, 20, RED)])
     (sample,) = draw(conditioned, hints)

@@ -96,6 +96,8 @@ def test_one_is_inside_and_the_other_outside(run, one, other):
     assert Path("again.png").read_bytes() == Path(joined).read_bytes()
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_samples_are_joined_alike_by_their_seeds_and_by_their_files(run):
     by_files = run("mix", "gray.png", "--of", "plain.png,other.png", "--mask", "mask.png").stdout.splitlines()
     by_seeds = run("mix", "gray.png", "--seeds", "3,7", "--mask", "mask.png").stdout.splitlines()

@@ -76,6 +76,8 @@ def test_the_chosen_tool_shows_its_focus_within_the_frame_that_cuts_it(tab, phot
     assert ring == text  # of which another test measures the contrast
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_forced_colours_leave_those_of_hints_and_mark_what_is_chosen(new_tab, photos):
     tab = new_tab(forced_colors="active")
     tab.open(photos / "photo.jpg")

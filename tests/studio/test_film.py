@@ -53,6 +53,8 @@ def decided(tab):
     tab.there("#moods img", 9)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_film_of_a_folder_is_rendered_as_it_is_chosen(serve, new_tab, folder):
     _, url = serve(folder, ".")
     tab = new_tab(url[0])

@@ -74,6 +74,8 @@ def test_one_to_one_has_all_pixels(tab, photos, tmp_path):
     assert tab.page.locator("#sheet").bounding_box()["width"] == 2000
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_another_photo_gives_its_colours(tab, photos):
     tab.open(photos / "photo.jpg")
     plain, like = tab.changing(lambda: tab.drop(photos / "color-coffee.png", "#other"))
@@ -259,6 +261,8 @@ def test_a_wrong_file_says_the_same_line_as_the_command(tab, photos):
     assert not tab.page.locator("#error").is_visible()
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_photo_that_the_studio_has_forgotten_is_sent_again(tab, photos):
     tab.open(photos / "photo.jpg")
     tab.open(photos / "coffee.png")
@@ -299,6 +303,8 @@ def test_a_page_stays_in_use_when_the_studio_is_started_again(new_tab, photos, n
     assert "coffee_like_coffee_000_000.png" in names(tmp_path)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_two_tabs_do_not_disturb_one_another(new_tab, photos):
     one, two = new_tab(), new_tab()
     one.drop(photos / "photo.jpg")
@@ -322,6 +328,8 @@ def test_the_address_keeps_no_token(tab):
     assert tab.page.url == address
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_back_and_forth_draws_the_last_eight_alone(new_tab, photos):
     tab = new_tab()
     tab.open(photos / "photo.jpg")

@@ -129,6 +129,8 @@ def test_arrows_move_a_new_hint_and_do_not_leave_its_photo(new_tab):
     assert tab.page.inner_text("#name") == name
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_hints_and_masks_stay_with_their_photo_until_they_are_saved(tab, photos, tmp_path):
     tab.open(photos / "photo.jpg")
     assert not is_lost(tab)
@@ -186,6 +188,8 @@ def test_hints_stay_when_the_frame_is_taken_with_the_photo(tab, photos):
     assert tab.page.locator("#hints button").count() == 1
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_hints_and_masks_are_made_by_keyboard(tab, photos):
     tab.open(photos / "photo.jpg")
     width, height = Image.open(photos / "photo.jpg").size

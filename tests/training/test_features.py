@@ -123,6 +123,8 @@ def test_only_pointwise_convolutions_and_the_head_learn(task, tmp_path):
     assert changed <= expected
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_stopped_run_resumes_exactly(task, tmp_path):
     whole = run(task, tmp_path / "whole")
     steps = iter([False, True, True])

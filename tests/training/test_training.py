@@ -281,6 +281,8 @@ def test_training_learns(model, photos, tmp_path):
     assert np.mean(losses[-4:]) < np.mean(losses[:4]) - 0.2
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_backbone_stays_as_it_is(model, photos, tmp_path):
     before = {name: tensor.clone() for name, tensor in model.backbone.state_dict().items()}
     run(model, photos, tmp_path)
