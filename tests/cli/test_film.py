@@ -262,6 +262,8 @@ def test_hints_colour_a_shot_along_its_motion_and_no_other(run):
         assert np.abs(redder[12:]).max() == 0
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_hints_on_a_frame_that_is_left_out_are_told(run):
     Path("shots.tsv").write_text("start\tend\tframe\thints\n0\t12\t2\t48,36,#c00000\n12\t24\t14\t9,9,#00f\n")
     told = "old.mp4: the hints on frame 2 lie outside --from and --to, and have no effect"

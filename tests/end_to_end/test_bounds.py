@@ -151,6 +151,8 @@ def test_formats_of_pillow_follow_max_pixels(tmp_path, suffix):
         assert "exceeds" not in said
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_200_million_pixels_of_pillow_are_read(tmp_path):
     with (tmp_path / "a.pgm").open("wb") as file:
         file.write(b"P5 20000 10000 255\n")

@@ -163,6 +163,8 @@ def kill_and_resume(folder, photos, kills, rng):
     return contents(folder / "colorized")
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_killed_and_resumed(reference, tmp_path):
     assert kill_and_resume(tmp_path, reference / "photos", 2, random.Random(0)) == contents(
         reference / "colorized"

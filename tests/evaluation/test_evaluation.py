@@ -242,6 +242,8 @@ def test_differences_are_paired(sources, tmp_path):
     assert {d["photos"] for d in json.loads(others.to_json(same))["differences"]} == {0}
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_photos_by_what_they_show(sources, tmp_path):
     table = tmp_path / "shows.tsv"
     entries = [source.entry for source in sources[:40:10]]

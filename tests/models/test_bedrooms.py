@@ -112,6 +112,8 @@ def test_lsun_is_read_as_it_is_laid_out(lsun):
     assert len(find_lsun(lsun / "photos")[0]) == 12
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_no_lmdb_is_packed_without_photos_to_train_on(lsun, tmp_path):
     command = [sys.executable, ROOT / "scripts" / "pack_lmdb.py", lsun / "photos", tmp_path / "packed"]
     done = subprocess.run(command, env=ENVIRONMENT, check=False, capture_output=True, text=True)

@@ -307,6 +307,8 @@ def test_a_hub_that_has_no_such_weights_or_is_not_there(hub, tmp_path):
         assert "hf:someone/unknown" in lines[0]
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_download_that_is_cut_short_is_one_line(hub, tmp_path):
     answer = ask_hub("hf:someone/cut", tmp_path, HF_ENDPOINT=hub)
     assert answer.returncode == 1

@@ -68,6 +68,8 @@ def test_others_do_not_wait_for_a_slow_job_which_is_finished_all_the_same(jobs, 
     assert slow.result(SECONDS) == 20
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_job_without_end_is_given_up_with_its_process_and_its_files(jobs, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "_LIMIT", 3)
     photo = Item("key", tmp_path / "a.jpg", "a.jpg")

@@ -32,6 +32,8 @@ def test_a_photo_dropped_shows_eight_samples_of_it(tab, photos):
     assert abs(tab.pixels().mean() - tab.pixels("#before").mean()) < 10
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_photo_that_is_added_while_the_network_loads_is_kept(new_tab, photos, narrow_weights):
     options = ["--port", "0", "--no-browser", "--weights", narrow_weights]
     process = start(photos, "studio", "given", *options, text=True)
@@ -45,6 +47,8 @@ def test_a_photo_that_is_added_while_the_network_loads_is_kept(new_tab, photos, 
     assert process.wait(60) == 130
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_number_chooses_a_sample_and_more_draws_others(tab, photos):
     tab.open(photos / "photo.jpg")
     one, four = tab.changing(lambda: tab.page.keyboard.press("4"))
@@ -65,6 +69,8 @@ def test_the_slider_shows_as_much_of_the_photo_as_it_says(tab, photos):
     assert "60%" in tab.page.evaluate(shown)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_one_to_one_has_all_pixels(tab, photos, tmp_path):
     with Image.open(photos / "photo.jpg") as photo:
         photo.resize((2000, 1125)).save(tmp_path / "wide.jpg")
@@ -90,6 +96,8 @@ def test_another_photo_gives_its_colours(tab, photos):
     assert np.abs(np.subtract(tuple(picked), corner)).max() < 40
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_more_like_this_draws_from_the_picture(tab, photos, narrow_weights, tmp_path):
     tab.open(photos / "photo.jpg")
     tab.changing(lambda: tab.page.click("#like"))
@@ -237,6 +245,8 @@ def test_what_is_saved_while_another_photo_opens_is_ticked(new_tab, photos):
     (given / "astronaut_007.png").unlink()
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_thumbnails_follow_a_setting_though_another_is_chosen_meanwhile(tab, photos):
     tab.open(photos / "photo.jpg")
     sources = "images => images.map(image => image.src)"

@@ -37,6 +37,8 @@ def test_a_hint_changes_the_picture_there_and_not_elsewhere(tab, photos):
     assert not set(thumbnails) & set(others)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_hint_has_a_colour_of_the_samples_until_one_is_chosen(tab, photos):
     tab.open(photos / "coffee.png")
     tab.tool("Paint hints")
@@ -98,6 +100,8 @@ def test_what_has_the_focus_never_loses_it_to_nothing(new_tab, photos):
     assert tab.page.evaluate("document.activeElement.id") == "sheet"
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_stroke_is_many_hints(tab, photos):
     tab.open(photos / "coffee.png")
     tab.tool("Paint hints")
@@ -116,6 +120,8 @@ def is_lost(tab):
     return not tab.page.evaluate("dispatchEvent(new Event('beforeunload', { cancelable: true }))")
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_arrows_move_a_new_hint_and_do_not_leave_its_photo(new_tab):
     tab = new_tab()
     tab.enter("astronaut")

@@ -155,6 +155,8 @@ def test_all_are_saved_though_the_studio_is_killed_meanwhile(serve, new_tab, sma
             assert (tmp_path / "again" / name).read_bytes() == (small / name).read_bytes()
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_what_is_stopped_goes_on_where_it_was(serve, new_tab, small):
     _, url = serve(small, ".")
     tab = new_tab(url[0])

@@ -38,6 +38,8 @@ def run(task, folder, config=CONFIG, **options):
     return train(task.initial_model(), task, config, folder, RunOptions(CPU, workers=0, **options))
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_forward_pass_can_be_compiled(task, tmp_path, monkeypatch):
     compiled = []
     monkeypatch.setattr(torch, "compile", lambda function: compiled.append(function) or function)
