@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import ENVIRONMENT, ROOT, longer, needs, write_blobs
-from tiny_run import CONFIG, CPU, TinyTask, build
+from tiny_run import CONFIG, CPU, Rows, TinyTask, build
 
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import DataError, DivergedError, PhotoError, WorkerError
@@ -110,13 +110,13 @@ def test_of_checkpoints_the_last_two_are_kept_and_a_damaged_one_is_passed_over(p
 
 
 def test_logs_forget_what_came_after_the_checkpoint(tmp_path):
-    logs = Logs(tmp_path)
+    logs = Rows(tmp_path)
     logs.open(0)
     for seen in (10, 20, 30):
         logs.write("progress", {"seen": seen, "loss": 1 / seen})
     with (tmp_path / "progress.csv").open("a") as file:
         file.write("40")  # cut by a kill
-    logs = Logs(tmp_path)
+    logs = Rows(tmp_path)
     logs.open(20)
     logs.write("progress", {"seen": 25, "loss": 0.5, "nll": 3.0})
     assert [(row["seen"], row["nll"]) for row in rows(tmp_path)] == [("10", ""), ("20", ""), ("25", "3.0")]
@@ -128,6 +128,7 @@ def test_tensorboard_has_the_figures(tmp_path):
     logs.open(0)
     for seen in (10, 20, 30):
         logs.write("progress", {"seen": seen, "loss": seen / 2})
+    logs.board.close()
     logs = Logs(tmp_path)
     logs.open(20)
     logs.write("progress", {"seen": 30, "loss": 7.0})
@@ -150,7 +151,7 @@ def test_a_disk_that_was_full_for_tensorboard_does_not_end_the_run(tmp_path, cap
         add_scalar = add_image
 
     cv2.imwrite(str(tmp_path / "sheet.png"), np.full((8, 8, 3), 90, np.uint8))
-    logs = Logs(tmp_path)
+    logs = Rows(tmp_path)
     for add in (lambda: logs.picture(tmp_path / "sheet.png", 8), lambda: logs.write("progress", {"seen": 8})):
         logs.open(0)
         logs.board = Full()
@@ -162,7 +163,7 @@ def test_a_disk_that_was_full_for_tensorboard_does_not_end_the_run(tmp_path, cap
 
 def test_what_is_no_row_in_a_log_is_dropped(tmp_path):
     (tmp_path / "progress.csv").write_bytes(b"seen,loss\n4,0.5\n\xff\xfe,1\nmany,2\n8,0.2\n")
-    Logs(tmp_path).open(8)
+    Rows(tmp_path).open(8)
     assert (tmp_path / "progress.csv").read_text().splitlines() == ["seen,loss", "4,0.5", "8,0.2"]
 
 
