@@ -170,6 +170,21 @@ def test_what_is_stopped_goes_on_where_it_was(serve, new_tab, small):
     assert len(names(small)) == 8
 
 
+def test_photos_that_are_added_while_another_opens_are_seen(serve, new_tab, small, tmp_path):
+    shutil.copy(small / "0.png", tmp_path)
+    _, url = serve(tmp_path, "0.png")
+    tab, asked = new_tab(url[0]), []
+    tab.page.route("**/open", lambda route: asked.append(route))  # and not answered
+    tab.page.reload()
+    wait_for(lambda: tab.page.wait_for_timeout(50) or asked)
+    tab.page.set_input_files("#file", [small / "1.png", small / "2.png"])
+    tab.there("#tiles li", 3)
+    asked[0].continue_()
+    tab.coloured()
+    assert tab.page.locator("#wall").is_visible()
+    assert tab.page.text_content("#status") == ""
+
+
 @pytest.mark.slow
 @pytest.mark.ci
 def test_many_photos_that_are_opened_while_the_network_loads_are_all_there(serve, new_tab, small, tmp_path):
