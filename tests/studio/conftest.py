@@ -98,7 +98,7 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def studio(photos, narrow_weights):
-    """The URL of a studio with the given photos, and weights that draw in a quarter of the time."""
+    """The URL of a studio with the given photos, and weights that draw in an eighth of the time."""
     options = ["--port", "0", "--no-browser", "--weights", narrow_weights]
     process = start(photos, "studio", "given", *options, text=True)
     line = process.stderr.readline()

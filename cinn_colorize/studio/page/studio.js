@@ -691,7 +691,7 @@ async function add(files) {
   try {
     if (added.length === 1) await open(added[0]);
     else if (album.here) back();
-    else calls.open?.abort(), ($("#status").textContent = ""), wall.develop(); // one that opens would take the place of the wall
+    else leave(); // also one that still opens, which would take the place of the wall
   } catch (error) {
     if (album.here !== added[0] && added.length === 1) album.photos.splice(album.photos.indexOf(added[0]), 1), rememberSent();
     wall.update();
