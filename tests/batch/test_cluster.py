@@ -180,7 +180,6 @@ def test_a_killed_worker_costs_no_photo(tmp_path):
     assert names(tmp_path / "ray") == [Path(p).name for p in expected]  # no temporary file
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_ctrl_c_ends_a_cluster_and_the_manifest_goes_on(tmp_path):
     make_photos(tmp_path / "p", 60)
@@ -192,7 +191,7 @@ def test_ctrl_c_ends_a_cluster_and_the_manifest_goes_on(tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal would
     _, errors = process.communicate()
     assert process.returncode == 130
-    said = [line for line in errors.splitlines() if "so far" not in line]  # as a slow machine says each 30 s
+    said = without_progress(errors).splitlines()
     assert len(said) <= 1, errors
     wait_for(lambda: not any(Path(f"/proc/{child}/cmdline").exists() for child in children))
     again = start_group(tmp_path, *arguments)
@@ -202,7 +201,6 @@ def test_ctrl_c_ends_a_cluster_and_the_manifest_goes_on(tmp_path):
     assert len(names(tmp_path / "colorized")) == 60
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_a_photo_that_kills_its_workers_costs_itself_alone(tmp_path):
     """Kill the worker whenever it has this photo; the file that it has begun goes too."""
