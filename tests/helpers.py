@@ -238,16 +238,15 @@ def small_disk(folder, size):
 
 
 # Of tests with several cases, the cases that take long beside those that tell most.
-LONG = [pytest.mark.slow, pytest.mark.ci]
-
-
 def longer(*cases):
     """Cases of a test that .ci/run runs, and the quick tests do not."""
-    return [pytest.param(case, marks=LONG) for case in cases]
+    return [pytest.param(case, marks=pytest.mark.ci) for case in cases]
 
 
 CODES = [(number, 128 + number) for number in (signal.SIGINT, signal.SIGTERM)]  # signals, with exit codes
-CODES += [pytest.param(number, 128 + number, marks=LONG) for number in ENDING if number != signal.SIGTERM]
+CODES += [
+    pytest.param(number, 128 + number, marks=pytest.mark.ci) for number in ENDING if number != signal.SIGTERM
+]
 
 # Tests run in a process a core; results must not depend on the number of threads anyway.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

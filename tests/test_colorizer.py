@@ -10,7 +10,6 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from helpers import LONG
 from skimage.color import rgb2lab
 
 from cinn_colorize import Colorization, Colorizer
@@ -50,7 +49,10 @@ def test_a_sample_depends_on_its_seed_alone(conditioned):
     "name",
     [
         "photo.jpg",
-        *(pytest.param(f"{name}.jpg", marks=LONG) for name in ("tea-gardens", "extreme-desert-hike")),
+        *(
+            pytest.param(f"{name}.jpg", marks=pytest.mark.ci)
+            for name in ("tea-gardens", "extreme-desert-hike")
+        ),
     ],
 )
 def test_a_small_copy_is_a_preview(shipped_colorizer, examples, name):
@@ -375,7 +377,6 @@ def test_white_balance_takes_the_tint_out_and_nothing_else(shipped_colorizer, ex
         shipped_colorizer.colorize(photo, hints=["3,4,red"], white_balance=0.5)
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_half_precision_is_another_picture_that_is_nearly_the_same(shipped_colorizer, examples):
     """The networks compute in bf16; latents and colours stay fp32."""

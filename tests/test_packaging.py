@@ -17,7 +17,6 @@ def build(target, source, folder):
     return archive
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_the_wheel_is_built_from_a_source_distribution_that_pypi_takes(tmp_path):
     listed = subprocess.run(["git", "ls-files", "cinn_colorize"], cwd=ROOT, capture_output=True, text=True)

@@ -58,7 +58,7 @@ def copy_repository(folder: Path) -> Path:
 
 def failure(root: Path, tests: list[str]) -> str:
     """Return the first of the tests that fails, empty if none does; RuntimeError if they cannot be run."""
-    command = [sys.executable, "-m", "pytest", "-m", "not slow or ci", "-n0", "-x", "-q", "--tb=no"]
+    command = [sys.executable, "-m", "pytest", "-m", "not slow", "-n0", "-x", "-q", "--tb=no"]
     # Compiled files are told by the second and by their size, which a fault may leave as they are.
     environment = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run([*command, *tests], cwd=root, env=environment, capture_output=True, text=True)

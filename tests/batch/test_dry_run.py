@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import GRAY, LONG, in_this_process, longer, names, the_line
+from helpers import GRAY, in_this_process, longer, names, the_line
 from PIL import Image
 
 
@@ -153,9 +153,9 @@ def a_folder(*sizes, pages=()):
     ("second", "pages", "options"),
     [
         ((100, 30), [], "--frame 0,0,35,40"),
-        pytest.param((50, 60), [(20, 20)], "--frame 0,0,35,40 --pages all", marks=LONG),
+        pytest.param((50, 60), [(20, 20)], "--frame 0,0,35,40 --pages all", marks=pytest.mark.ci),
         ((50, 60), [(20, 20)], "--pages all --format png"),
-        pytest.param((2400, 1), [], "--format webp", marks=LONG),
+        pytest.param((2400, 1), [], "--format webp", marks=pytest.mark.ci),
     ],
     ids=["frame", "frame of a page", "pages", "sides"],
 )
@@ -170,7 +170,6 @@ def test_it_refuses_what_a_real_run_refuses(run, monkeypatch, second, pages, opt
     assert (dry.stdout, dry.stderr, dry.exit_code) == (real.stdout, real.stderr, 1)
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_it_refuses_names_that_are_too_long(run):
     folder = a_folder((40, 60), (50, 60), (60, 60), (64, 64), (66, 66))

@@ -61,7 +61,6 @@ def test_command_without_photos_fails_in_one_line(tmp_path, run, content):
     assert str(path) in result.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_command_has_a_row_for_each_temperature_and_draws_one(sources, tmp_path, run):
     needs("matplotlib")
@@ -82,7 +81,6 @@ def test_command_has_a_row_for_each_temperature_and_draws_one(sources, tmp_path,
     assert "exists; add --overwrite" in refused.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_command_compares_with_an_earlier_result(sources, tmp_path, run):
     photos, before = tmp_path / "photos", tmp_path / "before.json"

@@ -125,7 +125,6 @@ def test_without_a_seed_the_typical_one_of_eight_is_chosen_and_found_again(run):
     assert "there already" in the_line(again)
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_picked_versions_are_typical_differ_and_are_found_again(run):
     result = run("old.mp4", "-n", 6, "-s", 2, "--pick", 2, "-q")
@@ -146,7 +145,6 @@ def test_picked_versions_are_typical_differ_and_are_found_again(run):
     assert "pick must be at most n, 2, not 3" in refused.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_white_balance_is_found_once_a_shot(run, monkeypatch):
     asked, warm = [], np.array([1.5, 1, 0.5], np.float32)
@@ -194,7 +192,6 @@ def test_what_is_there_is_not_surveyed_again(run, monkeypatch):
     assert "there already" in the_line(again)
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_another_setting_is_refused_replaced_or_left(run):
     run("old.mp4", "-s", 0, "-q")
@@ -262,7 +259,6 @@ def test_hints_colour_a_shot_along_its_motion_and_no_other(run):
         assert np.abs(redder[12:]).max() == 0
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_hints_on_a_frame_that_is_left_out_are_told(run):
     Path("shots.tsv").write_text("start\tend\tframe\thints\n0\t12\t2\t48,36,#c00000\n12\t24\t14\t9,9,#00f\n")

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import COLOR, GRAY, LONG, in_this_process, needs, the_line
+from helpers import COLOR, GRAY, in_this_process, needs, the_line
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -110,7 +110,7 @@ BRIEF |= {(call, WAYS[n % 3 + 1 if "INPUT" in CALLS[call][2] else n % 4]) for n,
 @pytest.mark.parametrize(
     ("call", "way"),
     [
-        pytest.param(*case, id="-".join(case), marks=() if case in BRIEF else LONG)
+        pytest.param(*case, id="-".join(case), marks=() if case in BRIEF else pytest.mark.ci)
         for case in itertools.product(CALLS, WAYS)
     ],
 )

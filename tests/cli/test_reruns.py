@@ -257,7 +257,6 @@ def test_with_a_manifest_what_is_there_gets_its_line(run):
     assert state() == before
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_the_first_picture_is_the_most_typical_of_eight(run, monkeypatch, shipped_colorizer):
     run = in_this_process(monkeypatch, shipped_colorizer)  # random weights make samples about as typical

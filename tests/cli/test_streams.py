@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ENVIRONMENT, LONG, command, heeding_signals, longer, names, small_disk, wait_for
+from helpers import ENVIRONMENT, command, heeding_signals, longer, names, small_disk, wait_for
 from PIL import Image
 
 resource = pytest.importorskip("resource", reason="no limits of that kind")
@@ -44,7 +44,6 @@ def streamed(photo, stdout, environment=UNBUFFERED):
         return subprocess.Popen(command("-", "-s", 1), env=environment, **pipes)
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_a_picture_is_written_whole_whether_its_stream_is_buffered_or_not(noise):
     pictures = []
@@ -72,7 +71,6 @@ def test_a_reader_that_leaves_is_no_success(noise, pipe):
     assert (call.returncode, stderr) == (1, b"")
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_results_are_made_though_the_reader_of_their_names_leaves(tmp_path):
     photos = [f"{name}.png" for name in "abc"]
@@ -104,8 +102,8 @@ def test_a_stream_that_takes_no_more_is_said_in_a_line(noise, pipe):
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        pytest.param(["gray.jpg", "folder"], 0, marks=LONG),
-        pytest.param(["text.jpg", "gray.jpg"], 1, marks=LONG),
+        pytest.param(["gray.jpg", "folder"], 0, marks=pytest.mark.ci),
+        pytest.param(["text.jpg", "gray.jpg"], 1, marks=pytest.mark.ci),
         (["--nonsense"], 2),
     ],
 )

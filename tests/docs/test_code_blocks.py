@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers import ENVIRONMENT, EXAMPLES, LONG, ROOT
+from helpers import ENVIRONMENT, EXAMPLES, ROOT
 from PIL import Image
 
 README = ROOT / "README.md"
@@ -87,8 +87,13 @@ def run(command):
     assert done.returncode == 0, f"{command}\n{done.stderr}"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("slow", [pytest.param(False, marks=pytest.mark.ci), True], ids=["quick", "whole"])
+@pytest.mark.parametrize(
+    "slow",
+    [
+        pytest.param(False, marks=pytest.mark.ci, id="quick"),
+        pytest.param(True, marks=pytest.mark.slow, id="whole"),
+    ],
+)
 def test_readme_from_top_to_bottom_twice(folder, slow):
     names = {}
     for language, code in [*steps(README)] * 2:
@@ -112,7 +117,7 @@ def pages():
     for path in sorted((ROOT / "docs").glob("*.md")):
         code = [code for language, code in blocks(path) if language == "python"]
         text = "".join(code)
-        marks = [pytest.mark.slow] if SLOW.search(text) else LONG if SEVERAL in text else []
+        marks = [pytest.mark.slow] if SLOW.search(text) else pytest.mark.ci if SEVERAL in text else []
         if code:
             yield pytest.param(path.name, code, id=path.name, marks=marks)
 

@@ -166,7 +166,6 @@ def run(*arguments):
     )
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_a_trial_prints_keeps_what_it_made_and_changes_no_page(tmp_path):
     page = (ROOT / "docs/gallery.md").read_bytes()

@@ -58,7 +58,6 @@ def test_all_programs_have_a_help():
     assert not [line for line in lines if line.startswith(("MISSING", "FAILED"))]
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_photos_that_are_missing_are_named_in_one_line():
     commands = [

@@ -14,7 +14,7 @@ import zipfile
 import zlib
 
 import pytest
-from helpers import ENVIRONMENT, GRAY, LONG, Uniform, command, the_line
+from helpers import ENVIRONMENT, GRAY, Uniform, command, the_line
 from PIL import Image
 
 from cinn_colorize.imaging.photo import open_photo
@@ -151,7 +151,6 @@ def test_formats_of_pillow_follow_max_pixels(tmp_path, suffix):
         assert "exceeds" not in said
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_200_million_pixels_of_pillow_are_read(tmp_path):
     with (tmp_path / "a.pgm").open("wb") as file:
@@ -178,15 +177,17 @@ def test_exif_of_a_tiff_that_names_the_same_bytes_again_and_again(tmp_path):
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        pytest.param("recreate a.jpg photo.jpg /dev/zero", "not a file", marks=LONG),
+        pytest.param("recreate a.jpg photo.jpg /dev/zero", "not a file", marks=pytest.mark.ci),
         ("a.jpg --hints /dev/zero --manifest m", "not a file"),
         ("mix photo.jpg --seeds 1,2 --mask /dev/zero", "not a file"),
         ("transfer /dev/zero photo.jpg", "not a file"),
         ("a.jpg --manifest /dev/zero", "a device, which keeps nothing"),
         ("a.jpg --weights /dev/zero", "no such weights file"),
         ("@/dev/zero --null", "the list cannot be read (it has more than 64 MiB)"),
-        pytest.param("evaluate . --labels /dev/zero --metrics top5_lite0", "more than 64 MiB", marks=LONG),
-        pytest.param("sample a.jpg --load-z /dev/zero", "no such file of latent codes", marks=LONG),
+        pytest.param(
+            "evaluate . --labels /dev/zero --metrics top5_lite0", "more than 64 MiB", marks=pytest.mark.ci
+        ),
+        pytest.param("sample a.jpg --load-z /dev/zero", "no such file of latent codes", marks=pytest.mark.ci),
     ],
 )
 def test_devices_in_place_of_other_files(tmp_path, call, said):
@@ -229,9 +230,9 @@ def write_bomb(file, kind):
 @pytest.mark.parametrize(
     ("kind", "said", "where"),
     [
-        pytest.param("pixels", "more than 100 million pixels", "zip", marks=LONG),
-        pytest.param("pixels", "more than 100 million pixels", "folder", marks=LONG),
-        pytest.param("bytes", "more than 817 MB", "zip", marks=LONG),
+        pytest.param("pixels", "more than 100 million pixels", "zip", marks=pytest.mark.ci),
+        pytest.param("pixels", "more than 100 million pixels", "folder", marks=pytest.mark.ci),
+        pytest.param("bytes", "more than 817 MB", "zip", marks=pytest.mark.ci),
         ("bytes", "more than 817 MB", "folder"),
     ],
 )
@@ -285,7 +286,6 @@ def test_photos_to_learn_from_are_read_as_before(tmp_path):
     assert opened(tmp_path, "Reader()(Source(Path('a.png'))).shape") == "(240, 300, 3)"
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_mnist_that_grows_without_end(tmp_path):
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(2 * GIB), 1))

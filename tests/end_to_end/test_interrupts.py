@@ -16,9 +16,9 @@ from helpers import (
     COLOR,
     ENVIRONMENT,
     GRAY,
-    LONG,
     command,
     heeding_signals,
+    longer,
     names,
     process,
     spawned_by,
@@ -74,9 +74,9 @@ def begun(run):
 @pytest.mark.parametrize(
     ("number", "wait"),
     [
-        pytest.param(signal.SIGINT, 0, marks=LONG),
-        pytest.param(signal.SIGINT, 1.5, marks=LONG),
-        pytest.param(signal.SIGTERM, 0.5, marks=LONG),
+        pytest.param(signal.SIGINT, 0, marks=pytest.mark.ci),
+        pytest.param(signal.SIGINT, 1.5, marks=pytest.mark.ci),
+        pytest.param(signal.SIGTERM, 0.5, marks=pytest.mark.ci),
     ],
 )
 def test_train_stopped_while_its_data_loaders_start(photos, narrow_weights, tmp_path, number, wait):
@@ -103,7 +103,6 @@ def test_train_stopped_while_its_data_loaders_start(photos, narrow_weights, tmp_
         assert (rest.returncode, rest.stdout) == (0, "run/natural.safetensors\n"), rest.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_train_keeps_a_checkpoint_when_its_terminal_is_closed(photos, narrow_weights, tmp_path):
     """Which ends its shell and all that this has started, and can be written to no more."""
@@ -129,7 +128,6 @@ def test_train_keeps_a_checkpoint_when_its_terminal_is_closed(photos, narrow_wei
     assert max(int(path.stem[11:]) for path in (tmp_path / "run").glob("checkpoint-*.pt")) > 0
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_a_second_ctrl_c_ends_train_at_once(photos, narrow_weights, tmp_path):
     """In mid-step, where Python handles no signal for seconds."""
@@ -163,7 +161,6 @@ def test_a_run_that_a_shell_put_in_the_background_ignores_ctrl_c():
             signal.signal(number, handler)
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_train_tells_soon_what_it_has_found_and_how_long_it_takes(photos, narrow_weights, tmp_path):
     run = train(tmp_path, photos, narrow_weights, "--photos", 3998, "--batch", 4, "--workers", 1)
@@ -216,8 +213,8 @@ def scans(tmp_path_factory):
     ("options", "how"),
     [
         ([], "the same command continues"),
-        pytest.param(["--manifest", "m"], "the same command continues", marks=LONG),
-        pytest.param(["--overwrite"], "the same command starts over", marks=LONG),
+        pytest.param(["--manifest", "m"], "the same command continues", marks=pytest.mark.ci),
+        pytest.param(["--overwrite"], "the same command starts over", marks=pytest.mark.ci),
     ],
 )
 def test_a_batch_says_what_is_done_and_how_to_continue(scans, tmp_path, options, how):
@@ -264,20 +261,14 @@ sys.meta_path.insert(0, Press())
 """
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["x.png"],
-        *(pytest.param([name, "x.png"], marks=pytest.mark.slow) for name in ("sample", "temperature")),
-    ],
-)
+@pytest.mark.parametrize("arguments", [["x.png"], *longer(["sample", "x.png"], ["temperature", "x.png"])])
 @pytest.mark.parametrize(
     ("module", "options"),
     [
         ("typer.core", []),
         ("numpy._core._multiarray_umath", []),
         ("onnxruntime.capi.onnxruntime_pybind11_state", ["--engine", "onnx"]),
-        pytest.param("torch._C", ["--engine", "torch"], marks=LONG),
+        pytest.param("torch._C", ["--engine", "torch"], marks=pytest.mark.ci),
         ("safetensors._safetensors_rust", []),
     ],
 )

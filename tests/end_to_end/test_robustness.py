@@ -19,7 +19,6 @@ from helpers import (
     CODES,
     ENVIRONMENT,
     GRAY,
-    LONG,
     command,
     longer,
     names,
@@ -75,7 +74,6 @@ def reference(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_bytes_depend_neither_on_workers_nor_on_order_nor_on_company(reference, tmp_path):
     photos = sorted((reference / "photos").iterdir(), reverse=True)
@@ -105,7 +103,6 @@ def kill_worker_at(photo, batch):
         os.kill(worker, signal.SIGCONT)
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_a_worker_that_is_killed_takes_one_photo_with_it(reference, tmp_path):
     shutil.copytree(reference / "photos", tmp_path / "photos")
@@ -163,7 +160,6 @@ def kill_and_resume(folder, photos, kills, rng):
     return contents(folder / "colorized")
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_killed_and_resumed(reference, tmp_path):
     assert kill_and_resume(tmp_path, reference / "photos", 2, random.Random(0)) == contents(
@@ -207,7 +203,6 @@ def test_signals_for_the_whole_group(reference, tmp_path, number, code, early):
     assert not [name for name in written if name.startswith(".")]
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_two_batches_on_one_folder(reference, tmp_path):
     batches = [start(tmp_path, reference / "photos", "-s", 0, "--workers", 1) for _ in range(2)]
@@ -217,7 +212,6 @@ def test_two_batches_on_one_folder(reference, tmp_path):
     assert contents(tmp_path / "colorized") == contents(reference / "colorized")
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_of_photos_of_one_name_none_takes_the_place_of_another(tmp_path):
     """In processes that do not know of each other, as xargs -P starts them."""
@@ -250,7 +244,6 @@ def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path, monkeypatch, links
     assert names(tmp_path) == ["a"]
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_one_network_for_several_processes(colorizer, narrow_weights):
     """The model server of a GPU, here on the CPU so that the bytes can be compared."""
@@ -319,13 +312,11 @@ def survives(folder, number):
     print(f"{number} files: {len(pictures)} pictures, {len(problems)} lines")
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_cut_photos_in_a_batch(tmp_path):
     survives(tmp_path, cut_photos(tmp_path / "broken"))
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_some_broken_files_in_a_batch(tmp_path):
     survives(tmp_path, broken_corpus(tmp_path / "broken", 40))
@@ -343,9 +334,9 @@ def test_all_broken_files_in_a_batch(tmp_path):
         "models",
         "--help",
         "gray.jpg -s 1",
-        pytest.param("gray.jpg -s 1 --json", marks=LONG),
-        pytest.param("- -s 1", marks=LONG),
-        pytest.param("recreate made.png gray.jpg -o o.png", marks=LONG),
+        pytest.param("gray.jpg -s 1 --json", marks=pytest.mark.ci),
+        pytest.param("- -s 1", marks=pytest.mark.ci),
+        pytest.param("recreate made.png gray.jpg -o o.png", marks=pytest.mark.ci),
     ],
 )
 def test_a_stdout_that_is_full_is_said_in_one_line(tmp_path, shipped_colorizer, arguments):

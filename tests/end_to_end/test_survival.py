@@ -283,7 +283,6 @@ def test_a_run_that_is_asked_to_stop_in_its_last_step_is_done(photos, tmp_path, 
 # Processes that load
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_what_a_loading_process_finds_is_said_in_a_line_and_the_run_ends(tmp_path):
     """In two processes, since one that never ends would take this one with it."""
@@ -303,7 +302,6 @@ def test_what_a_loading_process_finds_is_said_in_a_line_and_the_run_ends(tmp_pat
     assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_a_loading_process_that_is_killed_ends_the_run_in_a_line(photos, tmp_path):
     def kill(progress):
@@ -428,7 +426,6 @@ def losses(folder):
     return np.array([float.fromhex(row["loss"]) for row in rows(folder)])
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_two_processes_learn_as_one_with_the_whole_batch(photos, tmp_path):
     options = ("--photos", 64, "--batch", 8)

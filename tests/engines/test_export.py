@@ -35,7 +35,6 @@ def files(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_exported_files_draw_the_same(files, engine):
     from cinn_colorize.colorizer import BaseColorizer
@@ -77,7 +76,6 @@ def test_export_says_which_packages_it_takes(folder, tmp_path, monkeypatch):
     assert names(tmp_path) == []
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_the_example_draws_what_the_engine_draws(folder, files, engine, examples, tmp_path):
     output = tmp_path / "coloured.png"

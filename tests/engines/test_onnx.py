@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import COLOR, ENVIRONMENT, GRAY, LONG, WIDE, call, longer, needs, onnx_colorizer, stir, the_line
+from helpers import COLOR, ENVIRONMENT, GRAY, WIDE, call, longer, needs, onnx_colorizer, stir, the_line
 from narrow import NARROW_NATURAL
 from PIL import Image
 from torch.utils._pytree import tree_leaves_with_path
@@ -75,7 +75,7 @@ def test_the_shipped_model_is_the_same_in_both(colorizer, engine):
 @pytest.mark.parametrize(
     ("kind", "config"),
     [
-        pytest.param(Natural, NaturalConfig, id="natural", marks=LONG),
+        pytest.param(Natural, NaturalConfig, id="natural", marks=pytest.mark.ci),
         pytest.param(Bedrooms, BedroomsConfig, id="bedrooms"),
     ],
 )
@@ -130,9 +130,9 @@ def test_pictures_are_within_one_step_and_torch_is_not_there(folder, photo, colo
 
 NO_TORCH = [
     ["gray.png", "-n", 2, "--pick", 1],
-    pytest.param(["gray.png", "-n", 2, "--rank", "log-prob"], marks=LONG),
-    pytest.param(["gray.png", "--hint", "20,30,red"], marks=LONG),
-    pytest.param(["temperature", "gray.png", "--temperatures", "0,1", "--files"], marks=LONG),
+    pytest.param(["gray.png", "-n", 2, "--rank", "log-prob"], marks=pytest.mark.ci),
+    pytest.param(["gray.png", "--hint", "20,30,red"], marks=pytest.mark.ci),
+    pytest.param(["temperature", "gray.png", "--temperatures", "0,1", "--files"], marks=pytest.mark.ci),
 ]
 
 
@@ -164,7 +164,6 @@ def test_onnxruntime_reports_to_nobody(folder, tmp_path):
     assert not [*home.rglob("*"), *temporary.rglob("*")]
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_pictures_of_torch_are_made_again(colorizer, examples, tmp_path):
     photo = examples / "photo.jpg"  # so large that some pixel differs in onnxruntime
@@ -182,7 +181,6 @@ def test_pictures_of_torch_are_made_again(colorizer, examples, tmp_path):
     assert steps(tmp_path / "other.png", tmp_path / "made.png") <= 1
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_workers_make_the_same_files_without_torch(folder, tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('there is no torch')")
@@ -293,7 +291,6 @@ def test_hints_are_followed_as_in_torch(engine, colorizer, reach):
     np.testing.assert_allclose(ours.ab, theirs.ab, atol=0.1)
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_codes_of_torch_are_decoded(engine, colorizer):
     reference = colorizer.reference(COLOR)

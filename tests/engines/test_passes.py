@@ -18,7 +18,7 @@ from cinn_colorize.models.natural import Natural
 for package in ("onnx", "onnxscript", "onnxruntime"):
     needs(package)
 
-pytestmark = [pytest.mark.slow, pytest.mark.ci]
+pytestmark = pytest.mark.ci
 
 
 @pytest.fixture(scope="module")

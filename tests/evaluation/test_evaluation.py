@@ -71,7 +71,6 @@ def test_seeds_are_those_of_the_place_in_the_list(sources, tmp_path):
         evaluate(colorizer, [Source(broken)])
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_each_temperature_is_measured_as_if_alone(sources):
     temperatures = [0.5, {64: 0.25}, 1.0]
@@ -212,7 +211,6 @@ def test_every_measure_follows_from_its_values_by_photo(sources):
             assert measures[name]["mean"] == pytest.approx(np.sum(photos["values"]) / weights, rel=1e-5), name
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_differences_are_paired(sources, tmp_path):
     path = tmp_path / "before.json"
@@ -242,7 +240,6 @@ def test_differences_are_paired(sources, tmp_path):
     assert {d["photos"] for d in json.loads(others.to_json(same))["differences"]} == {0}
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_photos_by_what_they_show(sources, tmp_path):
     table = tmp_path / "shows.tsv"

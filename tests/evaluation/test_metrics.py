@@ -162,7 +162,6 @@ def test_measures_are_those_computed_by_hand(sources):
     assert report.model[0].exploding == exploding > 0
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 @pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB")
 def test_tints_and_saturations_are_those_drawn_by_hand(sources):

@@ -171,7 +171,6 @@ def test_key_frames_are_drawn_once_in_order_after_they_were_taken():
     np.testing.assert_array_equal(streamed, along(np.stack(pan(2 * MOST + 3)), noise)[0])
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_a_long_shot_takes_no_more_memory_than_a_short_one(monkeypatch):
     monkeypatch.setattr(along_motion, "_TOGETHER", 2)

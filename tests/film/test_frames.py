@@ -38,7 +38,6 @@ def test_each_frame_gets_colours_at_its_own_lightness(plain):
         assert np.ptp(rgb.astype(int), axis=-1).mean() > 5
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_places_of_shots_that_are_done_are_used_again(plain, monkeypatch):
     sizes = []

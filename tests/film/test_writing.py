@@ -114,7 +114,6 @@ def test_unfinished_film_is_resumed_with_the_same_bytes(films, written, tmp_path
     assert [*tmp_path.iterdir()] == [path]
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_killed_film_is_resumed_with_the_same_bytes(films, tmp_path):
     source = films["variable.mp4"]

@@ -192,7 +192,6 @@ def test_nothing_moves_where_colours_agree_already(conditioned, photo):
     assert np.abs(moved - sample).max() < 1e-4
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_hints_of_no_chroma_hold_colour_back(shipped_colorizer, photo):
     conditioned = shipped_colorizer.condition(photo)
@@ -260,7 +259,6 @@ def test_thin_strokes_count(tmp_path, photo):
     assert HintMap.of(photo, strokes=strokes).weight[10:50, 15:17].max(axis=1).min() > 0.5
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_long_photos(colorizer, long):
     conditioned, hints = colorizer.condition(long), HintMap.of(long, [Hint(110, 20, RED)])

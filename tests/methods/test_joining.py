@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import LONG, ending_with_code, in_this_process, longer, the_line
+from helpers import ending_with_code, in_this_process, longer, the_line
 from PIL import Image, ImageDraw
 
 from cinn_colorize.imaging.photo import open_photo, read_recipe
@@ -71,13 +71,13 @@ def apart(path, other, part):
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        pytest.param("hinted", "other", marks=LONG),
-        pytest.param("painted", "cooler", marks=LONG),
+        pytest.param("hinted", "other", marks=pytest.mark.ci),
+        pytest.param("painted", "cooler", marks=pytest.mark.ci),
         ("transferred", "typical"),
         ("mixed", "like"),
-        pytest.param("other", "hinted", marks=LONG),
-        pytest.param("hinted", "plain", marks=LONG),
-        pytest.param("cooler", "transferred", marks=LONG),
+        pytest.param("other", "hinted", marks=pytest.mark.ci),
+        pytest.param("hinted", "plain", marks=pytest.mark.ci),
+        pytest.param("cooler", "transferred", marks=pytest.mark.ci),
     ],
 )
 def test_one_is_inside_and_the_other_outside(run, one, other):
@@ -96,7 +96,6 @@ def test_one_is_inside_and_the_other_outside(run, one, other):
     assert Path("again.png").read_bytes() == Path(joined).read_bytes()
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_samples_are_joined_alike_by_their_seeds_and_by_their_files(run):
     by_files = run("mix", "gray.png", "--of", "plain.png,other.png", "--mask", "mask.png").stdout.splitlines()
@@ -120,7 +119,6 @@ def test_the_mask_may_be_the_thing_at_a_pixel(run, both):
     assert Path(sheet).exists()
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_results_of_a_mix_of_results(run):
     join = ["mix", "gray.png", "strokes.png", "mask.png", "--no-sheet", "--mask"]
@@ -132,7 +130,6 @@ def test_results_of_a_mix_of_results(run):
     assert "gray_mix_hinted_mix_painted_other.png: requires the file of a part with SHA-256" in missing
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_results_of_a_long_photo(colorizer, tmp_path):
     """Which are squeezed to the square that a mask joins."""

@@ -102,7 +102,6 @@ def test_references_and_targets_of_other_shapes(colorizer, upright):
     assert colorization.rgb.shape == (long.height, long.width, 3)
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_variations_resemble_their_sample_more_than_others_do(shipped_colorizer, photo):
     """Their details are those of their own seeds, their coarse colours near those of the sample."""

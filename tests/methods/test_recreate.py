@@ -202,7 +202,6 @@ def test_the_command(made, tmp_path, capfdbinary):
     assert run(out, photo, "-q", "--overwrite") == (0, f"{again}\n", "")
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 @pytest.mark.parametrize("private", ["gray.png", "strokes.png"])
 def test_a_picture_made_again_is_no_more_readable_than_what_it_is_made_of(colorizer, tmp_path, private):

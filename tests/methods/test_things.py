@@ -209,7 +209,6 @@ def test_impossible_sizes(size):
         Hint.parse(f"1,2,red,{size}")
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_the_command_and_the_recipe_have_the_size(colorizer, examples, tmp_path, monkeypatch):
     """And the library gives the same."""

@@ -112,7 +112,6 @@ def test_lsun_is_read_as_it_is_laid_out(lsun):
     assert len(find_lsun(lsun / "photos")[0]) == 12
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_no_lmdb_is_packed_without_photos_to_train_on(lsun, tmp_path):
     command = [sys.executable, ROOT / "scripts" / "pack_lmdb.py", lsun / "photos", tmp_path / "packed"]
@@ -146,7 +145,6 @@ def test_lmdbs_that_cannot_be_read(lsun, tmp_path):
         find_lsun(tmp_path / "nothing")
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_training_learns_and_resumes_exactly(lsun, tmp_path):
     photos, dev = find_lsun(lsun / "packed")

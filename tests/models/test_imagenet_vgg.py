@@ -203,7 +203,6 @@ def test_names_that_are_no_text_are_kept(tmp_path):
 CONFIG = {"photos": 32, "batch": 4, "warmup": 4, "learning_rate": 2e-3}
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_the_conditioning_network_learns_colour_bins_and_resumes_exactly(imagenet, tmp_path):
     task = VggTask(*find_imagenet(imagenet))

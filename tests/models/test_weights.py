@@ -170,7 +170,6 @@ ARCHITECTURES = [
 ]  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits of memory")
 def test_an_architecture_is_checked_before_it_is_built(tmp_path):
@@ -307,7 +306,6 @@ def test_a_hub_that_has_no_such_weights_or_is_not_there(hub, tmp_path):
         assert "hf:someone/unknown" in lines[0]
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_a_download_that_is_cut_short_is_one_line(hub, tmp_path):
     answer = ask_hub("hf:someone/cut", tmp_path, HF_ENDPOINT=hub)

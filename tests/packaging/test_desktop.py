@@ -32,7 +32,6 @@ def excluded():
     return value.split()
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_what_the_folder_leaves_out_is_not_needed_to_colorize(tmp_path):
     left_out = excluded()

@@ -40,7 +40,6 @@ def test_each_direction_undoes_the_other():
     assert all((log_det + inverse[r]).abs().max() < 1e-8 for r, log_det in log_dets.items())
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_log_dets_are_those_of_autograd():
     coarse = narrow().coarse

@@ -8,7 +8,7 @@ import figures
 import numpy as np
 import pytest
 import torch
-from helpers import EXAMPLES, LONG, stir
+from helpers import EXAMPLES, stir
 from narrow import NARROW_BEDROOMS, SMALL_MNIST
 from PIL import Image
 
@@ -74,8 +74,10 @@ def test_truth_among_samples(scripts, weights, capsys, tmp_path):
     ("figure", "labels"),
     [
         (9, ["original", "seed 5", "seed 6"] * 2),
-        pytest.param(11, ["original", "seed 5", "seed 6"] * 2, marks=LONG),
-        pytest.param(14, ["T = 0", "T = 0.3", "T = 0.6", "T = 0.8", "T = 1", "T = 1.2"] * 2, marks=LONG),
+        pytest.param(11, ["original", "seed 5", "seed 6"] * 2, marks=pytest.mark.ci),
+        pytest.param(
+            14, ["T = 0", "T = 0.3", "T = 0.6", "T = 0.8", "T = 1", "T = 1.2"] * 2, marks=pytest.mark.ci
+        ),
         (15, ["gray", "reference", "original", "transferred"]),
     ],
 )

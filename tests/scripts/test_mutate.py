@@ -33,7 +33,6 @@ def test_a_process_that_dies_has_noticed(tmp_path):
     assert failure(tmp_path, ["test_it.py"]) == "test_it.py: the process dies by signal 7"
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_a_fault_is_noticed():
     command = [sys.executable, "scripts/measure/mutate.py", "--only", "manifest forgets"]

@@ -7,7 +7,6 @@ import pytest
 from helpers import longer, wait_for
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_on_a_phone_one_finger_compares_two_zoom_and_what_is_said_is_seen(new_tab, photos):
     tab = new_tab(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
@@ -76,7 +75,6 @@ def test_the_chosen_tool_shows_its_focus_within_the_frame_that_cuts_it(tab, phot
     assert ring == text  # of which another test measures the contrast
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_forced_colours_leave_those_of_hints_and_mark_what_is_chosen(new_tab, photos):
     tab = new_tab(forced_colors="active")

@@ -53,7 +53,6 @@ def test_it_ends_at_work_without_a_word_and_leaves_nothing(tmp_path, photo, narr
     drawing.close()
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_half_requests_keep_nobody_out_and_end(tmp_path):
     def few_files():

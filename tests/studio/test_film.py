@@ -53,7 +53,6 @@ def decided(tab):
     tab.there("#moods img", 9)
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_a_film_of_a_folder_is_rendered_as_it_is_chosen(serve, new_tab, folder):
     _, url = serve(folder, ".")
@@ -94,7 +93,6 @@ def test_a_film_of_a_folder_is_rendered_as_it_is_chosen(serve, new_tab, folder):
     assert tab.page.locator("#tiles li.film.is-saved").count() == 1
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_two_seconds_are_played_and_moods_survive_a_new_load(serve, new_tab, folder):
     _, url = serve(folder, "old.mp4")

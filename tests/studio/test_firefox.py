@@ -106,7 +106,6 @@ async def story(socket, url, folder):
     assert not page.problems
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_two_photos_in_firefox(serve, tmp_path):
     if not FIREFOX:

@@ -57,7 +57,6 @@ def test_an_error_is_that_of_its_job_alone(jobs):
     assert do(jobs, "sleep", 0).result(SECONDS) == 0
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_others_do_not_wait_for_a_slow_job_which_is_finished_all_the_same(jobs, monkeypatch):
     monkeypatch.setattr(module, "_PATIENCE", 0.5)
@@ -68,7 +67,6 @@ def test_others_do_not_wait_for_a_slow_job_which_is_finished_all_the_same(jobs, 
     assert slow.result(SECONDS) == 20
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_a_job_without_end_is_given_up_with_its_process_and_its_files(jobs, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "_LIMIT", 3)

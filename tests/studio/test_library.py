@@ -13,7 +13,6 @@ from cinn_colorize.errors import PhotoError
 from cinn_colorize.studio.library import _MOST_SENT, Library
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_the_library_is_used_by_two_threads_at_once():
     library = Library()

@@ -32,7 +32,6 @@ def test_a_photo_dropped_shows_eight_samples_of_it(tab, photos):
     assert abs(tab.pixels().mean() - tab.pixels("#before").mean()) < 10
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_a_photo_that_is_added_while_the_network_loads_is_kept(new_tab, photos, narrow_weights):
     options = ["--port", "0", "--no-browser", "--weights", narrow_weights]
@@ -47,7 +46,6 @@ def test_a_photo_that_is_added_while_the_network_loads_is_kept(new_tab, photos, 
     assert process.wait(60) == 130
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_a_number_chooses_a_sample_and_more_draws_others(tab, photos):
     tab.open(photos / "photo.jpg")
@@ -69,7 +67,6 @@ def test_the_slider_shows_as_much_of_the_photo_as_it_says(tab, photos):
     assert "60%" in tab.page.evaluate(shown)
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_one_to_one_has_all_pixels(tab, photos, tmp_path):
     with Image.open(photos / "photo.jpg") as photo:
@@ -80,7 +77,6 @@ def test_one_to_one_has_all_pixels(tab, photos, tmp_path):
     assert tab.page.locator("#sheet").bounding_box()["width"] == 2000
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_another_photo_gives_its_colours(tab, photos):
     tab.open(photos / "photo.jpg")
@@ -96,7 +92,6 @@ def test_another_photo_gives_its_colours(tab, photos):
     assert np.abs(np.subtract(tuple(picked), corner)).max() < 40
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_more_like_this_draws_from_the_picture(tab, photos, narrow_weights, tmp_path):
     tab.open(photos / "photo.jpg")
@@ -108,7 +103,6 @@ def test_more_like_this_draws_from_the_picture(tab, photos, narrow_weights, tmp_
     assert "the same bytes" in made.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_more_like_this_has_the_saturation_of_the_page_once(tab, photos):
     tab.open(photos / "photo.jpg")
@@ -122,7 +116,6 @@ def test_more_like_this_has_the_saturation_of_the_page_once(tab, photos):
     assert chroma[0] / chroma[1] == pytest.approx(3, abs=1.5)
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_temperature_and_frame(tab, photos):
     tab.open(photos / "photo.jpg")
@@ -245,7 +238,6 @@ def test_what_is_saved_while_another_photo_opens_is_ticked(new_tab, photos):
     (given / "astronaut_007.png").unlink()
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_thumbnails_follow_a_setting_though_another_is_chosen_meanwhile(tab, photos):
     tab.open(photos / "photo.jpg")
@@ -271,7 +263,6 @@ def test_a_wrong_file_says_the_same_line_as_the_command(tab, photos):
     assert not tab.page.locator("#error").is_visible()
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_a_photo_that_the_studio_has_forgotten_is_sent_again(tab, photos):
     tab.open(photos / "photo.jpg")
@@ -286,7 +277,6 @@ def test_a_photo_that_the_studio_has_forgotten_is_sent_again(tab, photos):
     tab.is_open("photo.jpg")
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_a_page_stays_in_use_when_the_studio_is_started_again(new_tab, photos, narrow_weights, tmp_path):
     """What is made of a photo given and of one that made here; without a studio, a line says what to do."""
@@ -313,7 +303,6 @@ def test_a_page_stays_in_use_when_the_studio_is_started_again(new_tab, photos, n
     assert "coffee_like_coffee_000_000.png" in names(tmp_path)
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_two_tabs_do_not_disturb_one_another(new_tab, photos):
     one, two = new_tab(), new_tab()
@@ -338,7 +327,6 @@ def test_the_address_keeps_no_token(tab):
     assert tab.page.url == address
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_back_and_forth_draws_the_last_eight_alone(new_tab, photos):
     tab = new_tab()

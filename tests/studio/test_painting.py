@@ -37,7 +37,6 @@ def test_a_hint_changes_the_picture_there_and_not_elsewhere(tab, photos):
     assert not set(thumbnails) & set(others)
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_a_hint_has_a_colour_of_the_samples_until_one_is_chosen(tab, photos):
     tab.open(photos / "coffee.png")
@@ -75,7 +74,6 @@ def test_a_hint_can_be_dragged_recoloured_and_removed(tab, photos):
     assert np.array_equal(removed, plain)
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_what_has_the_focus_never_loses_it_to_nothing(new_tab, photos):
     """Hints, and buttons that are of no use any more; all hints are large enough for a finger."""
@@ -100,7 +98,6 @@ def test_what_has_the_focus_never_loses_it_to_nothing(new_tab, photos):
     assert tab.page.evaluate("document.activeElement.id") == "sheet"
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_a_stroke_is_many_hints(tab, photos):
     tab.open(photos / "coffee.png")
@@ -120,7 +117,6 @@ def is_lost(tab):
     return not tab.page.evaluate("dispatchEvent(new Event('beforeunload', { cancelable: true }))")
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_arrows_move_a_new_hint_and_do_not_leave_its_photo(new_tab):
     tab = new_tab()
@@ -135,7 +131,6 @@ def test_arrows_move_a_new_hint_and_do_not_leave_its_photo(new_tab):
     assert tab.page.inner_text("#name") == name
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_hints_and_masks_stay_with_their_photo_until_they_are_saved(tab, photos, tmp_path):
     tab.open(photos / "photo.jpg")
@@ -169,7 +164,6 @@ def test_a_mask_joins_two_samples(tab, photos):
     assert np.array_equal(plain, pair[0])
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_hints_stay_when_the_frame_is_taken_with_the_photo(tab, photos):
     """Among them one in the frame, of which the page says so."""
@@ -194,7 +188,6 @@ def test_hints_stay_when_the_frame_is_taken_with_the_photo(tab, photos):
     assert tab.page.locator("#hints button").count() == 1
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_hints_and_masks_are_made_by_keyboard(tab, photos):
     tab.open(photos / "photo.jpg")

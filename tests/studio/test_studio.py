@@ -134,7 +134,6 @@ def test_what_is_saved_beside_a_photo_is_no_more_readable_than_it(tmp_path, new_
     assert saved[1].read_bytes() == reference.path.read_bytes()
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_a_failure_among_the_members_of_an_ensemble_is_not_the_end_of_it(folder, narrow_weights, new_studio):
     library = Library([folder / "a.jpg"])

@@ -95,7 +95,6 @@ def test_favourites_are_shown_alone_and_kept(tab):
     assert tab.page.eval_on_selector_all("#tiles .star", stars) == ["true", "false"]
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_one_mood_for_all_is_saved_once_and_survives(serve, new_tab, small):
     """A new load of the page, another tab, and a new start of the studio."""
@@ -129,7 +128,6 @@ def test_one_mood_for_all_is_saved_once_and_survives(serve, new_tab, small):
     assert len(names(small)) == 8
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_all_are_saved_though_the_studio_is_killed_meanwhile(serve, new_tab, small, narrow_weights, tmp_path):
     """No picture is saved twice, and all have the bytes that they would have had."""
@@ -155,7 +153,6 @@ def test_all_are_saved_though_the_studio_is_killed_meanwhile(serve, new_tab, sma
             assert (tmp_path / "again" / name).read_bytes() == (small / name).read_bytes()
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_what_is_stopped_goes_on_where_it_was(serve, new_tab, small):
     _, url = serve(small, ".")
@@ -185,7 +182,6 @@ def test_photos_that_are_added_while_another_opens_are_seen(serve, new_tab, smal
     assert tab.page.text_content("#status") == ""
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_many_photos_that_are_opened_while_the_network_loads_are_all_there(serve, new_tab, small, tmp_path):
     many = []

@@ -123,7 +123,6 @@ def test_bedrooms_train_without_a_part(ablate, photos, narrow, tmp_path):
         ).sample()
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_natural_trains_without_conditioning_network(photos, tmp_path):
     task = NaturalTask(find_photos(photos, pattern=None))
@@ -193,7 +192,6 @@ def test_only_what_a_model_has_can_be_left_out(photos, tmp_path):
         open_task("photos", [photos], "flow", tmp_path / "backbone.safetensors", ablate=["conditioning"])
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_on_the_command_line(photos, tmp_path):
     result = process(tmp_path, "train", "--data", photos, "--ablate", "haar")

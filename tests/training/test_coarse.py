@@ -42,7 +42,6 @@ def build(config=NARROW_NATURAL):
     return Natural(config)
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_the_coarse_colours_are_learnt_and_the_details_left_alone(task, tmp_path):
     config = CoarseTraining(photos=32, batch=4, warmup=0, learning_rate=3e-3)
@@ -217,7 +216,6 @@ def test_training_hides_the_features_of_some_photos(task):
     assert torch.allclose(hidden[changed], hidden[changed][:1].expand_as(hidden[changed]), atol=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_the_details_are_learnt_and_the_coarse_colours_left_alone(task, tmp_path):
     config = FineTraining(photos=32, batch=4, warmup=0, learning_rate=3e-3)

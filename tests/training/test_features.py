@@ -38,7 +38,6 @@ def run(task, folder, config=CONFIG, **options):
     return train(task.initial_model(), task, config, folder, RunOptions(CPU, workers=0, **options))
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_the_forward_pass_can_be_compiled(task, tmp_path, monkeypatch):
     compiled = []
@@ -88,7 +87,6 @@ def test_small_squares_have_the_true_colours_whatever_the_film(task):
     assert np.abs(film[0] - plain[0]).mean() > 1
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_it_learns_colours(task, tmp_path):
     config = replace(CONFIG, photos=160, batch=8)
@@ -99,7 +97,6 @@ def test_it_learns_colours(task, tmp_path):
     assert task.measure(learnt)["structure"] > 0.02
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_distillation_keeps_it_near_the_original(task, tmp_path):
     ends = []
@@ -125,7 +122,6 @@ def test_only_pointwise_convolutions_and_the_head_learn(task, tmp_path):
     assert changed <= expected
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_a_stopped_run_resumes_exactly(task, tmp_path):
     whole = run(task, tmp_path / "whole")

@@ -82,7 +82,6 @@ def test_an_epoch_sees_every_photo_once(photos):
     assert [source_of(crops, i) for i in range(10)] != [source_of(crops, 10 + i) for i in range(10)]
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_workers_change_nothing(photos):
     crops = Crops(find_photos(photos), seed=0)
@@ -270,7 +269,6 @@ def test_a_stopped_run_resumes_exactly(model, photos, tmp_path):
         assert torch.equal(tensor, resumed.state_dict()[name]), name
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_training_learns(model, photos, tmp_path):
     reports = []
@@ -281,7 +279,6 @@ def test_training_learns(model, photos, tmp_path):
     assert np.mean(losses[-4:]) < np.mean(losses[:4]) - 0.2
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_the_backbone_stays_as_it_is(model, photos, tmp_path):
     before = {name: tensor.clone() for name, tensor in model.backbone.state_dict().items()}
@@ -289,7 +286,6 @@ def test_the_backbone_stays_as_it_is(model, photos, tmp_path):
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.backbone.state_dict().items())
 
 
-@pytest.mark.slow
 @pytest.mark.ci
 def test_in_the_joint_stage_the_deep_stages_of_the_backbone_learn_too(model, photos, tmp_path):
     before = {name: tensor.clone() for name, tensor in model.backbone.state_dict().items()}
