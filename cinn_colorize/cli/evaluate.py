@@ -167,9 +167,9 @@ def evaluate(
 ) -> None:
     """Measure a model on colour photos.
 
-    Print Markdown tables with a row for the model at each -t, two for the control (its colours at temperature
-    0 in random tints), one for the gray photo and one for its own colours. A photo that cannot be read or is
-    gray is reported and left out, and the exit code is 1.
+    Print Markdown tables with a row for the model at each -t, three for controls (its colours at temperature
+    0 in random tints and in other saturations), one for the gray photo and one for its own colours. A photo
+    that cannot be read or is gray is reported and left out, and the exit code is 1.
 
     Examples:
         cinn-colorize evaluate photos.zip -t 1 -t 0.6
@@ -232,10 +232,9 @@ def _measure(
 ) -> Measure:
     from cinn_colorize import evaluation
 
-    if name == "kid_lite0":
-        return evaluation.KidLite0(references, device, counting(bars, "reference photos"))
-    if name == "fid":
-        return evaluation.Fid(references, device, counting(bars, "reference photos of fid"))
+    if name in ("kid_lite0", "fid"):
+        kind = evaluation.KidLite0 if name == "kid_lite0" else evaluation.Fid
+        return kind(references, device, counting(bars, f"reference photos of {name}"))
     if name == "st_lpips":
         return evaluation.StLpips(device)
     return evaluation.Top5(name.removeprefix("top5_"), classes, device)

@@ -25,6 +25,7 @@ from cinn_colorize.evaluation.metrics import (
     Tinted,
     best,
     color_statistics,
+    energy_scores,
     estimate,
     exploding,
     limited,
@@ -190,7 +191,9 @@ def _one_picture(picture: Doubles, ab: Floats, photo: Square, samples: int) -> S
     rmse = picture_statistics(picture, photo.rgb)["best_of_1"]
     colors = color_statistics(limited(ab[None]), photo.ab)
     several = (f"best_of_{samples}", f"best_of_{samples}_image") if samples > 1 else ()
-    return {**dict.fromkeys((*several, "best_of_1"), rmse), **colors, f"hue_{samples}": colors["hue_1"]}
+    energies = energy_scores(limited(ab[None]), photo.ab) if several else {}
+    errors = dict.fromkeys((*several, "best_of_1"), rmse)
+    return {**errors, **energies, **colors, f"hue_{samples}": colors["hue_1"]}
 
 
 def mean_nll(model: PhotoFlow, photos: Sequence[Source]) -> float:

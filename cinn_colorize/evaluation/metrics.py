@@ -27,6 +27,8 @@ _BANDS = (1, 4, 8, 16, CHROMA_SIZE)  # sizes of the grids
 _CALIBRATION = {"calibration": CHROMA_SIZE, "calibration_4x4": 4, "calibration_photo": 1}
 _BLOCKS = CHROMA_SIZE // 8
 _VIVID, _COLORED, _SAME_HUE = 20.0, 10.0, np.cos(np.radians(30))
+# Hues of 90 degrees, by the axis of ab in their middle and its direction; and the chroma that counts.
+_HUES, _CHROMAS = {"red": (0, 1), "green": (0, -1), "blue": (1, -1)}, (20, 40)
 _DIFFERENT = 1e-3  # RMS, in units of ab, below which a sample is its mean except for rounding
 # Standard deviations of a and b that ``tint*`` chooses from.
 SIGMAS = (0.0, 4.0, 8.0, 12.0, 16.0, 20.0, 24.0, 28.0, 32.0)
@@ -81,11 +83,9 @@ def resampled(n: int) -> Doubles:
 def _ratios(photos: Sequence[Statistics], name: str) -> tuple[float, Doubles]:
     """Return a measure of all photos and of each resample; nan where weights are 0, or of a single photo."""
     table = np.array([photo[name] for photo in photos])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value, weight = table.sum(axis=0)
-        values, weights = (resampled(len(table)) @ table).T
-        resamples = values / weights if len(table) > 1 else np.full_like(values, np.nan)
-        return float(value / weight), resamples
+    values, weights = np.vstack([table.sum(axis=0), resampled(len(table)) @ table]).T
+    ratios = values / np.where(weights, weights, np.nan)
+    return float(ratios[0]), ratios[1:] if len(table) > 1 else np.full(_RESAMPLES, np.nan)
 
 
 def _estimate(mean: float, resamples: Doubles) -> Estimate:
@@ -105,7 +105,7 @@ def picture_statistics(pictures: Doubles | Floats, truth: Doubles) -> Statistics
     return {name: Term(float(value)) for name, value in found.items()}
 
 
-def limited(samples: Floats) -> Doubles:
+def limited(samples: Floats | Doubles) -> Doubles:
     """Limit ab, of any shape, to what :func:`color_statistics` compares."""
     return np.clip(samples, -_LIMIT, _LIMIT).astype(np.float64)
 
@@ -118,8 +118,30 @@ def exploding(samples: Floats) -> int:
 def color_statistics(samples: Doubles, truth: Floats) -> Statistics:
     """Compare ab (n, 2, r, r) of :func:`limited`, r a multiple of 64, with the photo's, (2, 64, 64)."""
     samples, ab = block_means(samples, CHROMA_SIZE), truth.astype(np.float64)
-    statistics = _calibration(samples, ab) if len(samples) > 1 else {}
-    return {**statistics, **_structure(samples, ab), **_hues(samples, ab)}
+    several = {**energy_scores(samples, truth), **_calibration(samples, ab)} if len(samples) > 1 else {}
+    return {**several, **_structure(samples, ab), **_hues(samples, ab)}
+
+
+def energy_scores(samples: Doubles, truth: Floats) -> Statistics:
+    """Return the energy scores of ab (n, 2, r, r) at 64 px, and of 4x4 averages without the photo's mean.
+
+    The mean distance of samples from the photo less half that between samples (Gneiting and Raftery 2007,
+    doi:10.1198/016214506000001437, section 4.3), as root mean squares. One sample stands for a model that
+    always draws the same.
+    """
+    fine, ab = block_means(samples, CHROMA_SIZE), truth.astype(np.float64)
+    coarse, own = block_means(_without_mean(fine), 4), block_means(_without_mean(ab), 4)
+    return {"energy": Term(_energy(fine, ab)), "energy_4x4": Term(_energy(coarse, own))}
+
+
+def _energy(samples: Doubles, truth: Doubles) -> float:
+    first, second = np.triu_indices(len(samples), 1)
+    pairs = _distances(samples[first], samples[second])
+    return float(_distances(samples, truth).mean() - pairs.sum() / max(len(pairs), 1) / 2)
+
+
+def _distances(samples: Doubles, others: Doubles) -> Doubles:
+    return np.asarray(np.sqrt(np.square(samples - others).mean(axis=(1, 2, 3))))
 
 
 def spread(samples: Doubles, size: int) -> float:
@@ -150,10 +172,10 @@ def _structure(samples: Doubles, truth: Doubles) -> dict[str, Term]:
     variance, error = float(np.square(own).mean()), float(np.square(center - own).mean())
     statistics = {"structure": Term(variance - error, variance)}
     if len(samples) > 1:
-        errors = np.sqrt(np.square(around - own).mean(axis=(1, 2, 3)))
+        errors = _distances(around, own)
         statistics["objects"] = Term(float(errors.min()), float(np.sqrt(error)))
         departures, wanted = around - center, own - center
-        lengths = np.sqrt(np.square(departures).mean(axis=(1, 2, 3)))
+        lengths = _distances(around, center)
         products = (departures * wanted).mean(axis=(1, 2, 3))
         cosines, same = np.zeros(len(samples)), (lengths <= _DIFFERENT) | (error <= 0)
         np.divide(products, lengths * np.sqrt(error), out=cosines, where=~same)
@@ -171,7 +193,18 @@ def _hues(samples: Doubles, truth: Doubles) -> dict[str, Term]:
         "hue_1": Term(float(found[0].mean()), share),
         f"hue_{len(samples)}": Term(float(found.mean(axis=(1, 2)).max()), share),
         "chroma": Term(float(drawn.mean()), float(own.mean())),
+        **{
+            f"{hue}_{chroma}": Term(_share(samples, hue, chroma), _share(truth, hue, chroma))
+            for hue, chroma in itertools.product(_HUES, _CHROMAS)
+        },
     }
+
+
+def _share(ab: Doubles, hue: str, chroma: float) -> float:
+    """Return the share of pixels of ab (..., 2, h, w) of a hue and more than this chroma."""
+    axis, sign = _HUES[hue]
+    along, across = sign * ab[..., axis, :, :], np.abs(ab[..., 1 - axis, :, :])
+    return float(((along > across) & (np.hypot(along, across) > chroma)).mean())
 
 
 def _without_mean(ab: Doubles) -> Doubles:
@@ -197,9 +230,8 @@ class Tinted:
         return self._statistics(sigma * self._normal)
 
     def in_saturations(self) -> Statistics:
-        """Compare the center times 0.25 to 2, in equal steps, with the photo: a control of ``objects``."""
-        colors = np.linspace(0.25, 2, len(self._normal))[:, None, None, None] * self._center
-        return _structure(colors.clip(-_LIMIT, _LIMIT), self._photo.ab.astype(np.float64))
+        """Compare the center times 0.25 to 2, in equal steps, with the photo."""
+        return self._statistics(0 * self._normal, np.linspace(0.25, 2, len(self._normal)))
 
     def like(self, samples: Floats) -> Statistics:
         """Compare samples whose tints vary as the means of other samples (n, 2, r, r) do with the photo."""
@@ -211,11 +243,17 @@ class Tinted:
         root = axes * np.sqrt(np.maximum(variances, 0)) @ axes.T
         return self._statistics(self._normal @ root)
 
-    def _statistics(self, tints: Doubles) -> Statistics:
-        pictures = np.stack([_to_rgb(self._photo.L, self._large, tint) for tint in tints.astype(np.float32)])
+    def _statistics(self, tints: Doubles, factors: Doubles | float = 1.0) -> Statistics:
+        scales, added = np.broadcast_to(factors, len(tints))[:, None, None, None], tints[..., None, None]
+        small, large = (scales * ab + added for ab in (self._center, self._large))
+        # As photos.to_rgb composes them, in single precision and faster; no negative Z, as scikit-image.
+        a, b = np.moveaxis(large.astype(np.float32), 1, 0)
+        L = np.broadcast_to(self._photo.L, a.shape)
+        rgb = lab_to_srgb(np.stack([L, a, np.minimum(b, 200 / 116 * (L + 16))], axis=-1))
+        pictures = np.clip(np.moveaxis(rgb, -1, 1), 0, 1)
         return {
             **picture_statistics(pictures, self._photo.rgb),
-            **color_statistics(self._center + tints[..., None, None], self._photo.ab),
+            **color_statistics(limited(small), self._photo.ab),
         }
 
 
@@ -234,20 +272,11 @@ def best(photos: Mapping[float, Sequence[Statistics]]) -> tuple[list[Statistics]
     return chosen, sigmas
 
 
-def _to_rgb(L: Floats, ab: Floats, tint: Floats) -> Floats:
-    """Compose as :func:`~cinn_colorize.evaluation.photos.to_rgb` does, in single precision and faster."""
-    a, b = ab + tint[:, None, None]
-    # As scikit-image: no negative Z.
-    b = np.minimum(b, 200 / 116 * (L + 16))
-    rgb = lab_to_srgb(np.stack([L, a, b], axis=-1))
-    return np.clip(np.moveaxis(rgb, -1, 0), 0, 1)
-
-
 def _shortfall(name: str, value: float) -> float:
     """Return how far a measure is from its best, up to a constant; infinity for nan and those without one."""
-    if name.startswith("best_of"):
+    if name.startswith(("best_of", "energy")):
         found = value
-    elif name.startswith(("calibration", "chroma")):
+    elif name.startswith(("calibration", "chroma", *_HUES)):
         found = abs(value - 1)
     else:
         found = -value if name.startswith("hue") else np.inf

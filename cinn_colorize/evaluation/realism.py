@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -51,18 +52,14 @@ class _Lite0:
         network = backbone.EfficientNetLite(backbone.LITE0)
         network.load_pretrained(state)
         self._network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._classifier = backbone.Classifier(state).eval().to(device)
+        classifier = backbone.Classifier(state).eval().to(device)
+        self.penultimate, self.logits = (
+            partial(self._each, part) for part in (classifier.penultimate, classifier)
+        )
         self._device = device
 
     @torch.inference_mode()
-    def penultimate(self, pictures: Doubles) -> Floats:
-        return self._each(pictures, self._classifier.penultimate)
-
-    @torch.inference_mode()
-    def logits(self, pictures: Doubles) -> Floats:
-        return self._each(pictures, self._classifier)
-
-    def _each(self, pictures: Doubles, last: Callable[[Tensor], Tensor]) -> Floats:
+    def _each(self, last: Callable[[Tensor], Tensor], pictures: Doubles) -> Floats:
         # One at a time: the activations of one picture fit into a processor's cache.
         batch = (2 * torch.from_numpy(pictures).float() - 1).to(self._device)
         channels_last = (one.to(memory_format=torch.channels_last) for one in batch.split(1))

@@ -21,13 +21,14 @@ TINT, BEST_TINT, SATURATIONS, GRAY, TRUTH = "tint", "tint*", "saturations", "gra
 _MODEL, _COMPARED = "model", (TINT, BEST_TINT, GRAY)  # rows of earlier results
 _DIGITS = {"kid_lite0": 5, "st_lpips": 4}  # after the point, where 3 are not enough
 _SIGNIFICANT = 7  # digits of a photo's numbers in JSON
-# Columns of the second and the third table; the first has all others.
+# Columns of the second, third and fourth table; the first has all others.
 _CALIBRATION = ("calibration", "block_share", "band")
 _OBJECTS = ("objects", "alignment", "structure", "hue", "chroma")
+_SHARES = ("red", "green", "blue")
 _LEGEND = {
     TINT: "the colours at temperature 0 with one random tint a sample, as different as the samples' means",
     BEST_TINT: "with tints of the standard deviation of a and b, in brackets, that is best for the measure",
-    SATURATIONS: "the colours at temperature 0 times 0.25 to 2, a control of objects",
+    SATURATIONS: "the colours at temperature 0 times 0.25 to 2",
 }
 
 
@@ -181,10 +182,10 @@ class Report:
 
 
 def _table(rows: Mapping[str, Row], names: Iterable[str], drawn: int) -> str:
-    """Format rows as tables of few columns: errors, calibration, objects; ``drawn`` samples may explode."""
-    kinds: dict[tuple[str, ...], list[str]] = {(): [], _CALIBRATION: [], _OBJECTS: []}
+    """Format rows as tables of few columns: errors, calibration, objects, shares; ``drawn`` may explode."""
+    kinds: dict[tuple[str, ...], list[str]] = {(): [], _CALIBRATION: [], _OBJECTS: [], _SHARES: []}
     for name in names:
-        kinds[next((kind for kind in (_CALIBRATION, _OBJECTS) if name.startswith(kind)), ())].append(name)
+        kinds[next((kind for kind in kinds if kind and name.startswith(kind)), ())].append(name)
     tables = []
     for columns in filter(None, kinds.values()):
         last = ["exploding"] if drawn and columns is kinds[()] else []

@@ -5,15 +5,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from cinn_colorize.data.sources import LmdbPhotos, Source, find_photos, is_lmdb
 from cinn_colorize.errors import DataError
 from cinn_colorize.models.bedrooms import SIZE, Bedrooms, BedroomsConfig
 from cinn_colorize.training.choices import ABLATIONS, Dataset
-from cinn_colorize.training.crops import Batch, Loading, Parts, Prepare, for_network
-from cinn_colorize.training.task import Groups, Noise, PhotoTask, TrainingConfig, add_noise
+from cinn_colorize.training.crops import Batch, Loading, Prepare, for_network
+from cinn_colorize.training.task import Groups, PhotoTask, TrainingConfig
 
 LSUN_TRAIN, LSUN_VAL = "bedroom_train_lmdb", "bedroom_val_lmdb"
 
@@ -62,10 +59,3 @@ class BedroomsTask(PhotoTask[Bedrooms]):
         if config.batch // loading.processes < 2:
             raise DataError("batch norm requires two photos of each batch in a process; raise --batch")
         return super().batches(config, start, loading)
-
-    def prepare(
-        self, model: Bedrooms, batch: Parts, config: BedroomsTraining, noise: Noise, precision: torch.dtype
-    ) -> tuple[Tensor, Tensor]:
-        L, ab = batch
-        x = ab / model.config.chroma_scale
-        return L, add_noise(x, config.pixel_noise, config.coarse_noise, noise)

@@ -25,7 +25,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cinn_colorize.data.sources import ColorReader, Source, readable
-from cinn_colorize.errors import WeightsError, printable_name
 from cinn_colorize.files import tensorfile
 from cinn_colorize.models.conditioning.backbone import (
     FEATURES,
@@ -252,14 +251,3 @@ def _within(ab: Tensor) -> float:
 def scaled(color: Tensor) -> Tensor:
     """Scale sRGB, uint8 (N, 3, H, W), to [-1, 1], as EfficientNet-Lite expects it."""
     return color.float() / 127.5 - 1
-
-
-def load_backbone(backbone: EfficientNetLite2, path: Path) -> None:
-    """Load the weights that a run of this stage wrote; WeightsError if it is not such a file."""
-    (config, tensors), name = tensorfile.load(path), printable_name(path)
-    if config.get("model") != FeaturesTask.model:
-        raise WeightsError(f"{name}: not a backbone; 'cinn-colorize train --stage features' writes one")
-    try:
-        backbone.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise WeightsError(f"{name}: not the backbone of this version") from error

@@ -9,14 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from cinn_colorize.data.sources import ColorReader, FolderPhotos, Source, evenly_spaced, find_photos, readable
-from cinn_colorize.errors import DataError, WeightsError, printable_name
+from cinn_colorize.errors import DataError
 from cinn_colorize.files import tensorfile
-from cinn_colorize.models import weights
 from cinn_colorize.models.conditioning.gamut import ColorBins, rarity
 from cinn_colorize.models.imagenet_vgg import PRESETS, WIDTHS, BinClassifier, ImagenetVgg, VggNetwork
 from cinn_colorize.training.choices import Stage
 from cinn_colorize.training.crops import DEV, Crops, Parts, to_network
-from cinn_colorize.training.task import CropsTask, Groups, Noise, PhotoTask, TrainingConfig
+from cinn_colorize.training.task import CropsTask, Groups, Noise, PhotoTask, TrainingConfig, load_network
 
 DEV_PHOTOS = 500  # evenly chosen from ImageNet's 50,000 for validation, to evaluate a run on
 
@@ -51,6 +50,7 @@ class ImagenetTraining(TrainingConfig):
 
     photos: int = 30_000 * 48  # steps from the text, batch from the authors' code
     learning_rate: float = 1e-4
+    coarse_noise: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -147,34 +147,15 @@ class ImagenetTask(PhotoTask[ImagenetVgg]):
             train = "train one with --dataset imagenet --stage features and pass its file with --backbone"
             raise DataError(f"{self.model}: requires a pretrained conditioning network; {train}")
         model = ImagenetVgg(PRESETS[self.preset]())
-        load_network(model.network, self.network)
+        load_network(model.network, self.network, VggTask.model)
         return model
 
     def learning(self, model: ImagenetVgg, config: ImagenetTraining) -> Groups:
         model.network.requires_grad_(self.stage is Stage.joint)
         return super().learning(model, config)
 
-    def prepare(
-        self, model: ImagenetVgg, batch: Parts, config: ImagenetTraining, noise: Noise, precision: torch.dtype
-    ) -> tuple[Tensor, Tensor]:
-        L, ab = batch
-        return super().prepare(model, (L, ab / model.config.chroma_scale), config, noise, precision)
-
 
 class ImagenetJointTask(ImagenetTask):
     """Train the conditioning network too."""
 
     config, stage = JointTraining, Stage.joint
-
-
-def load_network(network: VggNetwork, path: Path) -> None:
-    """Load the weights that a run of the first stage wrote; WeightsError if it is not such a file."""
-    (config, tensors), name = tensorfile.load(weights.find(path)), printable_name(path)
-    if config.get("model") != VggTask.model:
-        writes = "'cinn-colorize train --dataset imagenet --stage features' writes one"
-        raise WeightsError(f"{name}: not a conditioning network; {writes}")
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        fitting = "train the conditioning network with the same --preset"
-        raise WeightsError(f"{name}: does not fit; {fitting}") from error

@@ -21,16 +21,16 @@ from cinn_colorize.models.natural import CoarseLevel, Condition, Natural
 from cinn_colorize.models.natural_config import COARSE, NaturalConfig
 from cinn_colorize.training.choices import ABLATIONS, Dataset, Stage
 from cinn_colorize.training.crops import CHROMA_SIZE, Batch, Loading, Parts, Prepare
-from cinn_colorize.training.features import CACHED_PHOTOS, load_backbone
+from cinn_colorize.training.features import CACHED_PHOTOS, FeaturesTask
 from cinn_colorize.training.old_film import some_as_film
 from cinn_colorize.training.task import (
     Groups,
     Noise,
     PhotoTask,
     TrainingConfig,
-    add_noise,
     balanced_loss,
     level_nll,
+    load_network,
     vividness,
 )
 
@@ -67,17 +67,13 @@ class NaturalTask(PhotoTask[Natural]):
         if not model.config.conditioning:
             return model
         if self.backbone:
-            load_backbone(model.backbone, self.backbone)
+            load_network(model.backbone, self.backbone, FeaturesTask.model)
         else:
             model.backbone.load_pretrained(PRETRAINED_LITE2.state())
         return model
 
     def learning(self, model: Natural, config: NaturalTraining) -> Groups:
-        """Return all parameters but the backbone's; if it learns, also its deep 1x1 convolutions.
-
-        On a CPU, the weight gradient of a 5x5 depthwise convolution takes 5 to 20 times as long as the rest
-        of its block, for 6 % of the parameters.
-        """
+        """Return all parameters but the backbone's; if it learns, also its deep 1x1 convolutions."""
         if not model.config.conditioning:
             return super().learning(model, config)
         model.backbone.requires_grad_(False)
@@ -115,8 +111,7 @@ class NaturalTask(PhotoTask[Natural]):
     def prepare(
         self, model: Natural, batch: Parts, config: NaturalTraining, noise: Noise, precision: torch.dtype
     ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
-        L, ab = batch
-        x = add_noise(ab / model.config.chroma_scale, config.pixel_noise, config.coarse_noise, noise)
+        L, x = super().prepare(model, batch, config, noise, precision)
         return x, L, features_in_chunks(model, L, precision)
 
     def nll(  # type: ignore[override]
@@ -141,8 +136,7 @@ def by_adam(name: str) -> bool:
 def features_in_chunks(model: Natural, L: Tensor, precision: torch.dtype) -> dict[int, Tensor]:
     """Compute features of the backbone, those of its deep layers with a gradient if they learn.
 
-    On a CPU, the shallow layers process a few photos at a time, so that their activations stay in the cache;
-    this takes a third of the time of a whole batch.
+    On a CPU, the shallow layers process a few photos at a time, so that their activations stay in the cache.
     """
     if not model.config.conditioning:
         return {}

@@ -164,14 +164,10 @@ class Logs:
             with os_errors_as(DataError, path, "cannot be written"):
                 self.headers[path.stem], rows = _read(path)
                 _write(path, self.headers[path.stem], [row for row in rows if int(row["seen"]) <= seen])
-        self.board = self._open_board(seen)
+        if importlib.util.find_spec("tensorboard"):
+            from torch.utils.tensorboard import SummaryWriter
 
-    def _open_board(self, seen: int) -> "SummaryWriter | None":
-        if not importlib.util.find_spec("tensorboard"):
-            return None
-        from torch.utils.tensorboard import SummaryWriter
-
-        return SummaryWriter(str(self.run / "tensorboard"), purge_step=seen + 1)
+            self.board = SummaryWriter(str(self.run / "tensorboard"), purge_step=seen + 1)
 
     def has(self, name: str, seen: int) -> bool:
         path = self._path(name)

@@ -13,12 +13,14 @@ from torch.optim import Optimizer
 
 from cinn_colorize.colorizer import Colorizer
 from cinn_colorize.data.sources import ColorReader, Source, evenly_spaced, readable
+from cinn_colorize.errors import WeightsError, printable_name
 from cinn_colorize.evaluation import mean_nll
+from cinn_colorize.files import tensorfile
 from cinn_colorize.files.atomic import PUBLIC, mode_like
 from cinn_colorize.flow.coupling import ConvSubnet, LinearSubnet
 from cinn_colorize.imaging.photo import open_photo
 from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet, tiles
-from cinn_colorize.models import Loaded, save_model
+from cinn_colorize.models import Loaded, save_model, weights
 from cinn_colorize.models.base import ConditionalFlow, PhotoFlow
 from cinn_colorize.models.bedrooms import PlainNetwork
 from cinn_colorize.training.choices import Ablation, Stage
@@ -233,6 +235,13 @@ class PhotoTask(CropsTask[Photos], FlowTask[Photos]):
 
     measured_every: ClassVar[int] = 1
 
+    def prepare(
+        self, model: Photos, batch: Parts, config: Any, noise: Noise, precision: torch.dtype
+    ) -> tuple[Any, ...]:
+        L, ab = batch
+        x = ab / model.config.chroma_scale
+        return L, add_noise(x, config.pixel_noise, config.coarse_noise, noise)
+
     def measure(self, model: Photos) -> dict[str, float]:
         return {"nll": mean_nll(model, self.dev[:: self.measured_every])} if self.dev else {}
 
@@ -272,6 +281,19 @@ def _initialise_as_torch(model: nn.Module) -> None:
             for layer in network.modules():
                 if isinstance(layer, nn.Conv2d | nn.Linear):
                     layer.reset_parameters()
+
+
+def load_network(network: nn.Module, path: Path, model: str) -> None:
+    """Load what a run of ``--stage features`` wrote; WeightsError if that is not of this network."""
+    (config, tensors), name = tensorfile.load(weights.find(path)), printable_name(path)
+    if config.get("model") != model:
+        raise WeightsError(
+            f"{name}: not a {model} network; 'cinn-colorize train --stage features' writes one"
+        )
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(f"{name}: does not fit; train it anew with this version and --preset") from error
 
 
 def level_nll(latents: Mapping[int, Tensor], log_dets: Mapping[int, Tensor]) -> dict[int, Tensor]:

@@ -17,7 +17,7 @@ from cinn_colorize.data.sources import Source
 from cinn_colorize.files.atomic import sha256
 from cinn_colorize.models.conditioning.backbone import FEATURES, EfficientNetLite2, gray_input
 from cinn_colorize.training.crops import Batch, Crops, Loading, batches
-from cinn_colorize.training.features import load_backbone
+from cinn_colorize.training.task import load_network
 
 BATCH, SEED = 48, 0
 PARTS = {"L": (1, 64, 64), "ab": (2, 64, 64)} | {
@@ -33,7 +33,7 @@ def backbone() -> EfficientNetLite2:
     if sha256(BACKBONE) != SHA256:
         raise SystemExit(f"{BACKBONE}: not the backbone of the comparison, whose SHA-256 is {SHA256}")
     network = EfficientNetLite2()
-    load_backbone(network, BACKBONE)
+    load_network(network, BACKBONE, "backbone")
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 

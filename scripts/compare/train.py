@@ -32,11 +32,10 @@ from cinn_colorize.training.bedrooms import BedroomsTask, BedroomsTraining
 from cinn_colorize.training.choices import Precision
 from cinn_colorize.training.crops import Batch, Loading
 from cinn_colorize.training.datasets import open_task
-from cinn_colorize.training.features import load_backbone
 from cinn_colorize.training.loop import Progress, RunOptions
 from cinn_colorize.training.natural import NaturalTask
 from cinn_colorize.training.run import run_training
-from cinn_colorize.training.task import Noise, Task, TrainingConfig
+from cinn_colorize.training.task import Noise, Task, TrainingConfig, load_network
 
 ALL: list[type[Method]] = [Regression, Classification, VaeMdn, Pix2pix, ColorGan]
 METHODS = {method.name: method for method in ALL}
@@ -129,7 +128,7 @@ class CouplingsTask(NaturalTask):
 
     def initial_model(self) -> Couplings:
         model = Couplings()
-        load_backbone(model.backbone, BACKBONE)
+        load_network(model.backbone, BACKBONE, "backbone")
         return model
 
     draw = Task.draw  # no sheet of samples: the registry does not know the model

@@ -1,5 +1,6 @@
 """Measures must follow from their definitions, whatever the model."""
 
+import itertools
 import math
 import zipfile
 
@@ -20,6 +21,8 @@ from cinn_colorize.evaluation.metrics import (
     limited,
     mean_estimate,
 )
+
+SHARES = [f"{hue}_{chroma}" for hue in ("red", "green", "blue") for chroma in (20, 40)]
 
 # The definitions once more, by hand, in double precision.
 
@@ -111,7 +114,24 @@ def by_hand(samples, L, ab, true):
     found["hue_1"] = (right[0].sum(), vivid.sum())
     found["hue_8"] = (max(places.sum() for places in right), vivid.sum())
     found["chroma"] = (np.mean([np.hypot(*sample).mean() for sample in limited]), np.hypot(*ab).mean())
+    for name, angle in (("red", 0), ("green", 180), ("blue", 270)):
+        for chroma in (20, 40):
+            found[f"{name}_{chroma}"] = [
+                np.mean([
+                    (np.abs((hue(colors) - angle + 180) % 360 - 180) < 45) & (np.hypot(*colors) > chroma)
+                    for colors in drawn
+                ])
+                for drawn in (limited, [ab])
+            ]  # fmt: skip
+    found["energy"] = (energy(limited, ab), 1)
+    found["energy_4x4"] = (energy([means(sample, 4) for sample in around], means(own, 4)), 1)
     return found
+
+
+def energy(samples, truth):
+    """The energy score with all pairs of different samples, distances as root mean squares."""
+    apart = [math.sqrt(np.mean((x - y) ** 2)) for x, y in itertools.permutations(samples, 2)]
+    return np.mean([math.sqrt(np.mean((x - truth) ** 2)) for x in samples]) - np.mean(apart) / 2
 
 
 def over_photos(photos):
@@ -149,16 +169,21 @@ def test_measures_are_those_computed_by_hand(sources):
         exploding += sum(np.abs(sample).max() > 128 for sample in samples)
         # What does not need several different pictures.
         alone = ("best_of_1", "best_of_8", "best_of_8_image", "structure", "hue_1", "hue_8", "chroma")
+        alone += ("energy", "energy_4x4", *SHARES)
         for row, colors in (("gray", 0 * ab), ("truth", ab)):
             found = by_hand(np.stack([colors] * 8), L, ab, true) if row == "gray" else None
             if row == "truth":
                 rmse = 100 * math.sqrt(((picture(L, colors) - true) ** 2).mean())
-                found = dict.fromkeys(alone[:3], (rmse, 1)) | dict.fromkeys(alone[3:], (1, 1))
+                found = dict.fromkeys(alone, (1, 1)) | dict.fromkeys(alone[:3], (rmse, 1))
+                found |= {"energy": (0, 1), "energy_4x4": (0, 1)}
+                found |= {name: (0, 0) for name in SHARES if not rows["model"][-1][name][1]}
             rows[row].append({name: found[name] for name in alone})
-    assert values(report.model[0]) == pytest.approx(over_photos(rows["model"]), rel=1e-6, abs=1e-6)
+    assert values(report.model[0]) == pytest.approx(
+        over_photos(rows["model"]), rel=1e-6, abs=1e-6, nan_ok=True
+    )
     for row in ("gray", "truth"):
         expected = over_photos(rows[row])
-        assert values(report.references[row]) == pytest.approx(expected, rel=1e-6, abs=1e-6), row
+        assert values(report.references[row]) == pytest.approx(expected, rel=1e-6, abs=1e-6, nan_ok=True), row
     assert report.model[0].exploding == exploding > 0
 
 
@@ -185,21 +210,24 @@ def test_tints_and_saturations_are_those_drawn_by_hand(sources):
             found.append(by_hand(samples(sigma * normal), *photo))
     expected = over_photos(like)
     tint, best = report.references["tint"], report.references["tint*"]
-    assert values(tint) == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    assert values(tint) == pytest.approx(expected, rel=1e-4, abs=1e-6, nan_ok=True)
     assert tint.measures["objects"] == pytest.approx((1, 0), abs=1e-12)
     assert tint.measures["alignment"] == (0, 0)
     saturations, expected = values(report.references["saturations"]), over_photos(vivid)
     assert saturations["objects"] < 1
-    assert saturations == pytest.approx({name: expected[name] for name in saturations}, rel=1e-4, abs=1e-6)
+    assert saturations == pytest.approx(expected, rel=1e-4, abs=1e-6, nan_ok=True)
 
     found = {sigma: over_photos(photos) for sigma, photos in isotropic.items()}
     lowest = {"best_of_1": 0, "best_of_8": 0, "best_of_8_image": 0}
+    lowest |= {"energy": 0, "energy_4x4": 0}
     lowest |= {"calibration": 1, "calibration_4x4": 1, "calibration_photo": 1, "chroma": 1}
-    wanted = lowest | {"hue_1": 1, "hue_8": 1}
+    wanted = lowest | {"hue_1": 1, "hue_8": 1} | dict.fromkeys(SHARES, 1)
     sigmas = {name: min(found, key=lambda s, n=name: abs(found[s][n] - wanted[n])) for name in wanted}
     assert best.sigmas == sigmas
     assert len(set(sigmas.values())) > 2
-    assert values(best) == pytest.approx({n: found[s][n] for n, s in sigmas.items()}, rel=1e-4, abs=1e-6)
+    assert values(best) == pytest.approx(
+        {n: found[s][n] for n, s in sigmas.items()}, rel=1e-4, abs=1e-6, nan_ok=True
+    )
 
 
 def offsets(rng, deviation, n=1, size=64):
@@ -239,6 +267,34 @@ def test_block_share_tells_speckle_from_tints(tint, noise, share):
     assert estimate(statistics)["block_share"].mean == pytest.approx(share, rel=0.05)
 
 
+def test_the_energy_score_is_lowest_for_the_distribution_of_the_photos():
+    """Of samples that differ too little, just as much, or too much; and around a wrong centre."""
+    rng, scores = np.random.default_rng(4), {}
+    truths = [offsets(rng, 10, size=8)[0] for _ in range(300)]
+    for deviation, shift in ((0, 0), (5, 0), (10, 0), (20, 0), (10, 5)):
+        drawn = [shift + offsets(rng, deviation, 8, size=8) for _ in truths]
+        drawn = [sample + shift * np.tri(64) for sample in drawn]  # which no mean takes away
+        scores[deviation, shift] = [color_statistics(*both) for both in zip(drawn, truths, strict=True)]
+    own = scores.pop((10, 0))
+    for name in ("energy", "energy_4x4"):
+        for worse in scores.values():
+            more = difference(worse, own)[name]
+            assert more.mean > 4 * more.se, name
+    # The expected distance of two draws less half of it.
+    found = estimate(own)["energy"]
+    half = np.mean([math.sqrt(np.mean((x - y) ** 2)) for x, y in itertools.pairwise(truths)]) / 2
+    assert found.mean == pytest.approx(half, rel=0.02)
+
+
+def test_a_tint_moves_no_energy_within_the_photo():
+    rng = np.random.default_rng(5)
+    samples, truth = offsets(rng, 10, 8, size=8), offsets(rng, 10, size=8)[0]
+    tinted = color_statistics(samples + rng.normal(0, 20, (8, 2, 1, 1)), truth)
+    plain = color_statistics(samples, truth)
+    assert tinted["energy_4x4"] == pytest.approx(plain["energy_4x4"])
+    assert tinted["energy"].value > plain["energy"].value
+
+
 @pytest.mark.parametrize("value", [129, -1e6, math.nan])
 def test_one_pixel_makes_a_sample_explode(value):
     samples = np.full((4, 2, 64, 64), 127.0, np.float32)
@@ -251,7 +307,7 @@ def test_a_sample_without_a_number_leaves_no_measure_but_the_hues():
     samples = np.random.default_rng(7).normal(0, 20, (4, 2, 64, 64))
     samples[2, 1, 5, 6] = math.nan
     for name, term in color_statistics(samples, scattered(np.random.default_rng(8))).items():
-        assert not math.isfinite(term.value) or name.startswith("hue"), name
+        assert not math.isfinite(term.value) or name.startswith(("hue", "red", "green", "blue")), name
 
 
 def scattered(rng, n=64):

@@ -37,10 +37,9 @@ from cinn_colorize.training.imagenet import (
     VggTask,
     VggTraining,
     find_imagenet,
-    load_network,
 )
 from cinn_colorize.training.loop import RunOptions, train
-from cinn_colorize.training.task import Noise
+from cinn_colorize.training.task import Noise, load_network
 
 CPU = torch.device("cpu")
 WIDTHS = narrow_vgg().network
@@ -229,7 +228,7 @@ def test_the_conditioning_network_learns_colour_bins_and_resumes_exactly(imagene
     assert 0 < figures["error"] < 100
     task.save(whole, tmp_path / "vgg.safetensors", {})
     network = VggNetwork(WIDTHS)
-    load_network(network, tmp_path / "vgg.safetensors")
+    load_network(network, tmp_path / "vgg.safetensors", VggTask.model)
     assert torch.equal(network.layers[0].weight, whole.network.layers[0].weight)
 
 
@@ -292,7 +291,7 @@ def test_a_new_model_begins_with_a_pretrained_network(imagenet, tmp_path, monkey
     with pytest.raises(WeightsError, match="--stage features"):
         open_task("imagenet", [imagenet], "flow", tmp_path / "other.safetensors", "authors").initial_model()
     with pytest.raises(WeightsError, match="does not fit"):
-        load_network(VggNetwork((2, 2, 2, 2)), tmp_path / "vgg.safetensors")
+        load_network(VggNetwork((2, 2, 2, 2)), tmp_path / "vgg.safetensors", VggTask.model)
 
 
 def test_tasks_of_imagenet(imagenet):
