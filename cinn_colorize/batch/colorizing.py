@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cinn_colorize.batch.plan import Event, Existing, Failure, Finished, Plan, Result, State, Task
 from cinn_colorize.batch.result_files import ExistingResults, ResultStates, check_names, make_folder
 from cinn_colorize.errors import ExistsError, OutputError, PhotoError, printable_name
+from cinn_colorize.files.signals import ctrl_c_later
 
 if TYPE_CHECKING:
     from cinn_colorize.batch.model_server import ModelClient
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from cinn_colorize.methods.samples import Colorization, Sample
 
 _COMPOSED_AT_ONCE = 2**28  # bytes of pictures made in one pass through a photo
+_MOMENT = 0.1  # seconds between two looks whether Ctrl-C was pressed
 
 
 class Job:
@@ -180,6 +182,8 @@ class _Colorizing:
 
         Each comes with the state that its file had before; another process may have written it meanwhile.
         """
+        from cinn_colorize.imaging.bands import threads
+
         plan = self._plan
         at_once = max(1, _COMPOSED_AT_ONCE // (self._photo.together * self._photo.picture_bytes))
         required = [sample for sample in part if sample.seed in states.composed]
@@ -189,12 +193,22 @@ class _Colorizing:
             composed = self._colorizer.compose(self._photo, required[i : i + at_once], plan.request.rendering)
             self._check_unchanged()
             new = [colorization for colorization in composed if colorization.seed in states.missing]
-            with _thread_pool() as pool:  # several at the same time
-                written = pool.map(self._save, new, map(self._other_pages, new))
+            pool = ThreadPoolExecutor(threads())
+            with ctrl_c_later() as pressed, ExitStack() as stack:  # what has begun is finished, and counts
+                stack.callback(pool.shutdown, cancel_futures=True)
+                begun = (one for one in new if not pressed)
+                saving = {one.seed: pool.submit(self._save, one, self._other_pages(one)) for one in begun}
                 for colorization in composed:
-                    state = State.RIGHT
+                    state, future = State.RIGHT, saving.get(colorization.seed)
+                    while future and not pressed and not wait([future], _MOMENT).done:
+                        pass
+                    if pressed:
+                        pool.shutdown(cancel_futures=True)
                     if colorization.seed in states.missing:
-                        state = State.MISSING if next(written) else self._existing.appeared(colorization.seed)
+                        if not future or future.cancelled():
+                            break
+                        is_new = future.result()
+                        state = State.MISSING if is_new else self._existing.appeared(colorization.seed)
                     yield colorization, state
 
     def _save(self, colorization: Colorization, other_pages: list[Colorization]) -> bool:
@@ -232,15 +246,3 @@ class _Colorizing:
         size, mtime, _ = self._status
         ms = round(1000 * (self._last - last))
         return Result(self._task.input.path, output, size, mtime, ms, seed, temperature, log_prob, existed)
-
-
-@contextmanager
-def _thread_pool() -> Iterator[ThreadPoolExecutor]:
-    """Yield a pool of the threads of a photo; if one of them fails, pending work is cancelled."""
-    from cinn_colorize.imaging.bands import threads
-
-    pool = ThreadPoolExecutor(threads())
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -111,19 +111,19 @@ def blocked_in_children(*signals: signal.Signals) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def ctrl_c_later() -> Iterator[None]:
-    """Handle Ctrl-C when the context ends: for libraries that report an interrupt as another error.
+def ctrl_c_later() -> Iterator[list[int]]:
+    """Handle Ctrl-C when the context ends; yield a list that it is in until then.
 
     Does nothing in threads other than the main one, where Python handles no signals.
     """
     handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield
-        return
     received: list[int] = []
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield received
+        return
     signal.signal(signal.SIGINT, lambda number, _: received.append(number))
     try:
-        yield
+        yield received
     finally:
         signal.signal(signal.SIGINT, handler)
         for number in received:

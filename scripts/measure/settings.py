@@ -5,8 +5,13 @@
 A setting is a temperature, as ``-t`` takes it, and after ``@`` a guidance, which may be left out. Measures
 every fourth photo of the first zip, in a fixed random order, so that any number of them (``--photos``, or
 Ctrl-C) represents all. All settings have the same noise, and differences from the first are photo by photo.
-``kid_lite0`` is 1,000 times that to 1,000 photos of the second zip. docs/temperature.md says how the default
-follows.
+``kid_lite0`` is 1,000 times that to 1,000 photos of the second zip.
+
+``score`` sums up how much better a setting is than the first, in steps that a viewer would notice:
+
+    objects / 0.02 + hue_1 / 0.02 + best_of_8_image / 0.1 + kid_lite0 / 1 + |log chroma| / 0.1
+
+each the gain over the first setting; docs/temperature.md says how the default follows from it.
 """
 
 import argparse
@@ -23,8 +28,8 @@ from paired import cell, compared
 from cinn_colorize.colorizer import Colorizer, NetworkInput
 from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.errors import ending_in_a_line
-from cinn_colorize.evaluation import KidLite0, metrics
-from cinn_colorize.evaluation.metrics import Statistics, difference, estimate
+from cinn_colorize.evaluation import KidLite0
+from cinn_colorize.evaluation.metrics import Statistics, difference, estimate, exploding, picture_statistics
 from cinn_colorize.evaluation.photos import read_square, to_rgb
 from cinn_colorize.imaging.color import Floats
 from cinn_colorize.latents.levels import PerLevel, parse_levels
@@ -32,8 +37,8 @@ from cinn_colorize.models import load_model
 
 SAMPLES = 8
 ERRORS = ("best_of_1", "best_of_8_image", "best_of_8")
-SHARES = ("red_20", "green_20", "blue_20")
-SHOWN = (*ERRORS, "energy", "energy_4x4", "structure", "hue_1", "hue_8", "chroma", *SHARES)
+SHOWN = (*ERRORS, "energy", "energy_4x4", "objects", "structure", "hue_1", "hue_8", "chroma", "blue_20")
+STEPS = {"objects": -0.02, "hue_1": 0.02, "best_of_8_image": -0.1}  # that a viewer notices, for the better
 GRAY = "gray photo"
 
 
@@ -83,18 +88,18 @@ def main() -> None:
                 pictures = np.stack([to_rgb(photo.L, colours) for colours in ab])
                 statistics[text].append(compared(photo, pictures, ab))
                 features[text].append(kid.of(pictures, photo, photos[i]))
-                exploded[text] += metrics.exploding(ab)
+                exploded[text] += exploding(ab)
             for row, colours in ((GRAY, 0 * photo.ab), ("true colours at 64 px", photo.ab)):
                 picture = to_rgb(photo.L, colours)[None]
-                rmse = metrics.picture_statistics(picture, photo.rgb)["best_of_1"]
-                energies = metrics.energy_scores(metrics.limited(colours[None]), photo.ab)
-                statistics[row].append({**dict.fromkeys(ERRORS, rmse), **energies})
+                rmse = picture_statistics(picture, photo.rgb)["best_of_1"]
+                statistics[row].append(dict.fromkeys(ERRORS, rmse))
                 features[row].append(kid.of(picture, photo, photos[i]))
 
     print(f"{len(features[GRAY])} photos\n")
-    print(f"| setting | {' | '.join(SHOWN)} | kid_lite0 | exploding |")
-    print("|" + "---|" * (len(SHOWN) + 3))
+    print(f"| setting | {' | '.join(SHOWN)} | kid_lite0 | exploding | score |")
+    print("|" + "---|" * (len(SHOWN) + 4))
     first = next(iter(settings))
+    reference = estimate(statistics[first])
     for row, measured in statistics.items():
         means, changes = estimate(measured), difference(measured, statistics[first])
         cells = []
@@ -103,8 +108,13 @@ def main() -> None:
             cells.append(f"{means[name].mean:.3f}{change}" if name in means else "-")
         distance = kid.estimate(features[row])
         cells.append(f"{1000 * distance.mean:.1f} ± {1000 * distance.se:.1f}")
-        cells.append(f"{exploded[row]}" if row in settings else "-")
-        print(f"| {' | '.join([row, *cells])} |")
+        scored = ["-", "-"]
+        if row in settings:
+            nearer = 1000 * (kid.estimate(features[first]).mean - distance.mean)
+            gains = sum((means[name].mean - reference[name].mean) / step for name, step in STEPS.items())
+            chroma = [abs(np.log(each["chroma"].mean)) / 0.1 for each in (reference, means)]
+            scored = [f"{exploded[row]}", f"{gains + chroma[0] - chroma[1] + nearer:+.1f}"]
+        print(f"| {' | '.join([row, *cells, *scored])} |")
 
 
 if __name__ == "__main__":

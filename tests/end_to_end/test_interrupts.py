@@ -365,3 +365,20 @@ def test_a_second_ctrl_c_ends_one_photo_at_once(tmp_path):
     code, lines = ends(call)
     assert (code, lines) == (130, ["cinn-colorize: stopped: 0 files written"])
     assert list((tmp_path / "colorized").glob(".*.part"))  # it was not waited for, nor tidied up
+
+
+@pytest.mark.ci
+def test_ctrl_c_while_files_are_encoded_counts_those_that_are_finished(tmp_path):
+    """They are begun by as many threads as there are cores, eight at most; none of the others begins."""
+    pixels = np.random.default_rng(0).integers(0, 256, (1200, 1200), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    call = start(tmp_path, "x.png", "-n", 12, "--format", "avif", "--no-sheet", start_new_session=True)
+    wait_for(lambda: list((tmp_path / "colorized").glob(".*.part")))
+    os.killpg(call.pid, signal.SIGINT)
+    output, errors = call.communicate()
+    files = sorted(path.name for path in (tmp_path / "colorized").iterdir())
+    assert 0 < len(files) < 12
+    assert [Path(line).name for line in output.decode().splitlines()] == files
+    written = f"{len(files)} file{'s' if len(files) > 1 else ''} written"
+    stopped = f"cinn-colorize: stopped: {written}; the same command continues\n"
+    assert (call.returncode, without_progress(errors.decode())) == (130, stopped)
