@@ -274,7 +274,7 @@ def best(photos: Mapping[float, Sequence[Statistics]]) -> tuple[list[Statistics]
 
 def _shortfall(name: str, value: float) -> float:
     """Return how far a measure is from its best, up to a constant; infinity for nan and those without one."""
-    if name.startswith(("best_of", "energy")):
+    if name.startswith("best_of") or name == "energy":
         found = value
     elif name.startswith(("calibration", "chroma", *_HUES)):
         found = abs(value - 1)

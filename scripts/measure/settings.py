@@ -36,8 +36,8 @@ from cinn_colorize.latents.levels import PerLevel, parse_levels
 from cinn_colorize.models import load_model
 
 SAMPLES = 8
-ERRORS = ("best_of_1", "best_of_8_image", "best_of_8")
-SHOWN = (*ERRORS, "energy", "energy_4x4", "objects", "structure", "hue_1", "hue_8", "chroma", "blue_20")
+ERRORS = ("best_of_1", "best_of_8_image")
+SHOWN = (*ERRORS, "energy", "energy_4x4", "objects", "structure", "hue_1", "chroma", "blue_20")
 STEPS = {"objects": -0.02, "hue_1": 0.02, "best_of_8_image": -0.1}  # that a viewer notices, for the better
 GRAY = "gray photo"
 
