@@ -53,9 +53,8 @@ class _Lite0:
         network.load_pretrained(state)
         self._network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         classifier = backbone.Classifier(state).eval().to(device)
-        self.penultimate, self.logits = (
-            partial(self._each, part) for part in (classifier.penultimate, classifier)
-        )
+        self.penultimate = partial(self._each, classifier.penultimate)
+        self.logits = partial(self._each, classifier)
         self._device = device
 
     @torch.inference_mode()

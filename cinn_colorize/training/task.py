@@ -287,9 +287,7 @@ def load_network(network: nn.Module, path: Path, model: str) -> None:
     """Load what a run of ``--stage features`` wrote; WeightsError if that is not of this network."""
     (config, tensors), name = tensorfile.load(weights.find(path)), printable_name(path)
     if config.get("model") != model:
-        raise WeightsError(
-            f"{name}: not a {model} network; 'cinn-colorize train --stage features' writes one"
-        )
+        raise WeightsError(f"{name}: not a {model}; --stage features of the same --dataset writes one")
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
