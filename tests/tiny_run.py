@@ -12,6 +12,7 @@ import sys
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from torch import nn
@@ -73,6 +74,14 @@ class TinyTask(FlowTask):
         return L, add_noise(ab / 15, 0.05, 0.07, noise)
 
 
+class Rows(Logs):
+    """As if TensorBoard were not installed, which takes seconds to start."""
+
+    def open(self, seen):
+        with patch.dict(sys.modules, tensorboard=None):
+            super().open(seen)
+
+
 def build(dropout=0.0):
     torch.manual_seed(0)
     return TinyFlow(dropout)
@@ -89,8 +98,7 @@ def main():
     arguments = parser.parse_args()
     arguments.run.mkdir(exist_ok=True)
     torch.set_num_threads(1)
-    sys.modules["tensorboard"] = None  # as if it were not installed: it takes seconds to start
-    logs = Logs(arguments.run)
+    logs = Rows(arguments.run)
 
     def report(progress):
         figures = {name: value.hex() for name, value in asdict(progress)["figures"].items()}

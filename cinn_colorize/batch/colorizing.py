@@ -199,16 +199,16 @@ class _Colorizing:
                 begun = (one for one in new if not pressed)
                 saving = {one.seed: pool.submit(self._save, one, self._other_pages(one)) for one in begun}
                 for colorization in composed:
-                    state, future = State.RIGHT, saving.get(colorization.seed)
-                    while future and not pressed and not wait([future], _MOMENT).done:
+                    seed, state = colorization.seed, State.RIGHT
+                    while seed in saving and not pressed and not wait([saving[seed]], _MOMENT).done:
                         pass
                     if pressed:
                         pool.shutdown(cancel_futures=True)
-                    if colorization.seed in states.missing:
-                        if not future or future.cancelled():
+                    if seed in states.missing:
+                        if seed not in saving or saving[seed].cancelled():
                             break
-                        is_new = future.result()
-                        state = State.MISSING if is_new else self._existing.appeared(colorization.seed)
+                        is_new = saving.pop(seed).result()  # a future kept here would keep its error alive
+                        state = State.MISSING if is_new else self._existing.appeared(seed)
                     yield colorization, state
 
     def _save(self, colorization: Colorization, other_pages: list[Colorization]) -> bool:
