@@ -30,25 +30,20 @@ def main() -> None:
     for name in (LSUN_VAL, LSUN_TRAIN):
         if (arguments.folder / name).exists():
             parser.error(f"{arguments.folder / name}: there already; choose another FOLDER")
-    pack(arguments.photos, arguments.folder, arguments.val)
-
-
-def pack(photos: Path, folder: Path, val: int) -> None:
-    """Pack photos into two new LMDBs, the first ``val`` into the validation set."""
     read, packed = Reader(), {}
-    for source in find_photos(photos, pattern=None):
+    for source in find_photos(arguments.photos, pattern=None):
         data = read.file(source)
         if not (data[:2] == b"\xff\xd8" or data[8:12] == b"WEBP"):
             image = cv2.cvtColor(read(source), cv2.COLOR_RGB2BGR)
             data = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, 95])[1].tobytes()
         packed[hashlib.sha1(data).hexdigest().encode()] = data
 
-    keys = sorted(packed)
+    keys, val = sorted(packed), arguments.val
     if len(keys) <= val:
         few = f"--val {val} of {len(keys)} photos leaves none to train on; give a smaller number"
-        raise DataError(f"{photos}: {few}")
+        raise DataError(f"{arguments.photos}: {few}")
     for name, chosen in ((LSUN_VAL, keys[:val]), (LSUN_TRAIN, keys[val:])):
-        path = folder / name
+        path = arguments.folder / name
         path.mkdir(parents=True)
         size = sum(len(packed[key]) + 2 * PAGE for key in chosen) + 2**20
         with lmdb.open(str(path), map_size=size) as environment, environment.begin(write=True) as transaction:

@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -172,26 +172,22 @@ def printed(*command: str, limit: str, few: int | None = None) -> Callable[[Job]
     return lambda job: job.run(*command, *job.limited(limit, few))
 
 
-def compared(name: str, every: int = 1) -> Callable[[Job], str]:
-    """Return what makes a table of the comparison; its rows are kept where its methods are trained."""
+def compared(job: Job, name: str, every: int = 1) -> str:
+    """Make a table of the comparison; its rows are kept where its methods are trained."""
     rooms = name.endswith("rooms")
-
-    def make(job: Job) -> str:
-        if name in ("photos", "rooms", "table-1"):  # resumes, or finds all trained
-            train = ["scripts/compare/train.py", "all", "--data", job.data, "--run", job.compare]
-            job.run(*train, "--rooms", "interiors-train.zip", *job.limited("--photos", 48))
-        photos = "interiors-val.zip" if rooms else VALIDATION
-        command = ["scripts/compare/evaluate.py", name, photos, "--run", job.compare]
-        command += ["--every", job.every(photos) if job.photos else every]
-        command += ["--reference", "interiors-train.zip" if rooms else OTHERS]
-        return job.run(*command, *([] if rooms else ["--labels", LABELS]))
-
-    return make
+    if name in ("photos", "rooms", "table-1"):  # resumes, or finds all trained
+        train = ["scripts/compare/train.py", "all", "--data", job.data, "--run", job.compare]
+        job.run(*train, "--rooms", "interiors-train.zip", *job.limited("--photos", 48))
+    photos = "interiors-val.zip" if rooms else VALIDATION
+    command = ["scripts/compare/evaluate.py", name, photos, "--run", job.compare]
+    command += ["--every", job.every(photos) if job.photos else every]
+    command += ["--reference", "interiors-train.zip" if rooms else OTHERS]
+    return job.run(*command, *([] if rooms else ["--labels", LABELS]))
 
 
 def comparison(job: Job) -> str:
     """Compare the methods on natural photos, and draw their samples."""
-    text = compared("photos", 2)(job)
+    text = compared(job, "photos", 2)
     command = ["scripts/compare/pictures.py", "photos", "examples", job.images / "comparison.jpg"]
     job.run(*command, "--run", job.compare, "--names", *COMPARED.split())
     return text
@@ -228,11 +224,12 @@ SECTIONS = {
     "pictures": Section("docs/latent.md", 4, pictures),
     "latent": Section("docs/latent.md", 3, printed("scripts/measure/latents.py", DEV, limit="--limit")),
     "comparison": Section("docs/comparison.md", 120, comparison, "backbone"),
-    "shipped": Section("docs/comparison.md", 15, compared("shipped", 2)),
-    "table-1": Section("docs/comparison.md", 1, compared("table-1", 2)),  # after the two, whose rows it has
-    "rooms": Section("docs/comparison.md", 10, compared("rooms"), "bedrooms"),
-    "shipped-rooms": Section("docs/comparison.md", 10, compared("shipped-rooms")),
-    "upsampling": Section("docs/comparison.md", 15, compared("upsampling", 8)),
+    "shipped": Section("docs/comparison.md", 15, partial(compared, name="shipped", every=2)),
+    # After the two, whose rows it has.
+    "table-1": Section("docs/comparison.md", 1, partial(compared, name="table-1", every=2)),
+    "rooms": Section("docs/comparison.md", 10, partial(compared, name="rooms"), "bedrooms"),
+    "shipped-rooms": Section("docs/comparison.md", 10, partial(compared, name="shipped-rooms")),
+    "upsampling": Section("docs/comparison.md", 15, partial(compared, name="upsampling", every=8)),
     "peers": Section("docs/benchmarks.md", 15, peers),
 }
 

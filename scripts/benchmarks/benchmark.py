@@ -21,21 +21,17 @@ import platform
 import re
 import shlex
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import psutil
-from shared import in_turn, ratio, replace_section, table
+from shared import finished, in_turn, ratio, replace_section, table
 
-T = TypeVar("T")
-
-ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples/photo.jpg"
+EXAMPLE = Path(__file__).parents[2] / "examples/photo.jpg"
 SECTIONS = ("flows", "upsampling", "command")
 OPENCV = ("opencv-contrib-python-headless", "opencv-python-headless")
 SAMPLES, PEER = (1, 8), "import torch"  # of the command
@@ -57,14 +53,6 @@ def environment() -> str:
     )
 
 
-def photos_of(folder: Path) -> list[Path]:
-    """List the photos in a folder, the largest first."""
-    from cinn_colorize.imaging.photo import open_photo
-
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".png", ".tif"))
-    return sorted(found, key=lambda path: -open_photo(path).width * open_photo(path).height)
-
-
 def main() -> None:
     if sys.argv[1:2] == ["--stages"]:
         return print(json.dumps(stages(Path(sys.argv[2]), int(sys.argv[3]))))
@@ -81,15 +69,23 @@ def main() -> None:
     import cv2
     import torch
 
+    from cinn_colorize.imaging.photo import open_photo
+
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     torch.manual_seed(0)
     where = environment()
     print(where, flush=True)
-    photos = photos_of(arguments.photos)
+    found = (path for path in arguments.photos.iterdir() if path.suffix.lower() in (".jpg", ".png", ".tif"))
+    # The largest first.
+    photos = sorted(sorted(found), key=lambda path: -open_photo(path).width * open_photo(path).height)
     for section in arguments.only:
         start = time.perf_counter()
-        text = report(section, photos, arguments.repeats)
+        if section == "command":
+            text = command([EXAMPLE, *photos[:2]], arguments.repeats)
+        else:
+            given = [photos] if section == "upsampling" else []
+            text = importlib.import_module(section).report(*given, arguments.repeats)
         print(f"\n## {section}\n\n{text}\n\n({time.perf_counter() - start:.0f} s)", flush=True)
         if arguments.into:
             replace_section(arguments.into, section, text)
@@ -97,15 +93,8 @@ def main() -> None:
         replace_section(arguments.into, "environment", where)
 
 
-def report(section: str, photos: list[Path], repeats: int) -> str:
-    if section == "command":
-        return command([EXAMPLE, *photos[:2]], repeats)
-    given = [photos] if section == "upsampling" else []
-    return str(importlib.import_module(section).report(*given, repeats))
-
-
 def command(photos: list[Path], repeats: int) -> str:
-    """Time the whole command in its own process, from start to end, and its stages.
+    """Time the whole command in its own process, from start to end, and its stages in another.
 
     ``python -c "import torch"`` takes its turn with it: how the two compare depends little on the machine.
     """
@@ -115,8 +104,7 @@ def command(photos: list[Path], repeats: int) -> str:
         program = ["-m", "cinn_colorize", "--device", "cpu", "-q", "--overwrite", "-o", folder]
 
         def run(*arguments: object) -> Callable[[], object]:
-            words = [sys.executable, *map(str, arguments)]
-            return lambda: subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+            return lambda: finished([sys.executable, *map(str, arguments)])
 
         ways = {f"{photo} {n}": (photo, n) for photo in photos for n in SAMPLES}
         commands = {name: run(*program, photo, "-n", n) for name, (photo, n) in ways.items()}
@@ -127,34 +115,26 @@ def command(photos: list[Path], repeats: int) -> str:
         size = f"{opened.width * opened.height / 1e6:.1f}"
         seconds = f"{statistics.median(times[name]):.2f}"
         lines.append([photo.name, size, str(n), seconds, f"{ratio(times, PEER, name):.2f}"])
-        found = [measured(photo, n) for _ in range(max(1, repeats // 2))]
+        again = [sys.executable, __file__, "--stages", str(photo), str(n)]
+        found = [json.loads(finished(again)[0][-1]) for _ in range(max(1, repeats // 2))]
         medians = {stage: statistics.median(run[stage] for run in found) for stage in found[0]}
         stages.append([f"{size} MP, n = {n}", *(f"{value:.2f}" for value in medians.values())])
     whole = table(["photo", "MP", "n", "whole command, s", f"speed, {PEER} = 1"], lines)
     return f"{whole}\n\n{table(['stages one after the other, s', *medians], stages)}"
 
 
-def measured(photo: Path, n: int) -> dict[str, float]:
-    """Measure the seconds of each stage, in a new process."""
-    words = [sys.executable, __file__, "--stages", str(photo), str(n)]
-    return dict(json.loads(subprocess.run(words, check=True, capture_output=True).stdout))
-
-
 def stages(path: Path, n: int) -> dict[str, float]:
     """Do what ``cinn-colorize`` does for one photo; return the seconds of each stage."""
     seconds: dict[str, float] = {}
 
-    def timed(stage: str, work: Callable[[], T]) -> T:
+    def timed(stage: str, work: Callable[[], Any]) -> Any:
         start = time.perf_counter()
         result = work()
         seconds[stage] = time.perf_counter() - start
         return result
 
-    def imports() -> None:
-        import cinn_colorize.colorizer
-        import cinn_colorize.methods.contact_sheet  # noqa: F401
-
-    timed("imports", imports)
+    modules = ("cinn_colorize.colorizer", "cinn_colorize.methods.contact_sheet")
+    timed("imports", lambda: [importlib.import_module(module) for module in modules])
     from cinn_colorize.colorizer import BaseColorizer
     from cinn_colorize.engines.choice import ModelSpec
     from cinn_colorize.imaging.photo import open_photo

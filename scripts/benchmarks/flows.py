@@ -4,7 +4,7 @@ import itertools
 import math
 import statistics
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import freia
@@ -26,21 +26,50 @@ PEER, PEER_LAST = "FrEIA", "FrEIA, channels last"
 OURS, OURS_ALONE, OURS_SAVING = "cinn-colorize", "cinn-colorize, one by one", "cinn-colorize, save memory"
 Shape = tuple[int, ...]
 Tensors = list[Tensor]
-Flow = Callable[[Tensor, Tensors], tuple[Tensors, Tensor]]  # of x and conditions; with the log-det
 
 
-@dataclass(frozen=True)
 class Pair:
-    """The stack in both libraries. Conditions are the heads' outputs, one for each conditional block."""
+    """The coupling stack of the paper's network, without bounds, in both libraries.
 
-    ours: nn.Module
-    peer: nn.Module
-    codes: Iterable[Shape]  # without the batch, as all shapes
-    conditions: Iterable[Shape]
-    forward: Flow
-    inverse: Callable[[Tensors, Tensors, int], Tensor]  # under one photo's conditions, so many at once
-    peer_forward: Flow
-    peer_inverse: Callable[[Tensors, Tensors], Tensor]  # all at once
+    Conditions are the heads' outputs, one for each conditional block.
+    """
+
+    def __init__(self, config: ImagenetVggConfig | None = None) -> None:
+        self.ours = ImagenetVgg(replace(config or ImagenetVggConfig.paper(), bound=math.inf))
+        for parameter in self.ours.parameters():
+            if not parameter.any():  # training starts from these zeros
+                nn.init.normal_(parameter, std=0.02)
+        del self.ours.network
+        self.conditions: list[Shape] = []  # without the batch, as all shapes
+        for r, stage in self.ours.config.stages.items():
+            del self.ours.stages[r].heads
+            self.conditions += [(stage.width,) if r == BASE else (stage.width, r, r)] * stage.blocks
+        self.peer = freia.imagenet_vgg(self.ours)
+
+    def forward(self, x: Tensor, given: Tensors) -> tuple[Tensors, Tensor]:
+        """Compute the latents of x, and the log-det, as the peer does when it is called."""
+        latents, log_dets = self.ours(x, self._prepared(given))
+        return list(latents.values()), sum(log_dets.values(), torch.zeros(()))
+
+    def inverse(self, z: Tensors, given: Tensors, at_once: int) -> Tensor:
+        """Compute x under one photo's conditions, so many at once."""
+        condition = base.expanded(self._prepared(given), at_once)  # once for all samples of the photo
+        chunks = zip(*(level.split(at_once) for level in z), strict=True)
+        codes = (dict(zip(self.ours.latent_shapes, chunk, strict=True)) for chunk in chunks)
+        return torch.cat([self.ours.inverse(code, condition)[0] for code in codes])
+
+    def _prepared(self, given: Tensors) -> StageConditions:
+        found = iter(given)
+        parts = {}
+        for r in self.ours.config.stages:
+            of_blocks = [part(next(found)) for part in self.ours.stages[r].parts]
+            parts[r] = tuple(half for of_block in of_blocks for half in of_block.chunk(2, dim=1))
+        return StageConditions(parts)
+
+    def peer_inverse(self, z: Tensors, given: Tensors) -> Tensor:
+        """Compute x under one photo's conditions, all at once."""
+        both = [condition.expand(len(z[0]), *condition.shape[1:]) for condition in given]
+        return self.peer([*z[:-1], z[-1].flatten(1)], both, rev=True)[0]
 
     def parameters(self) -> int:
         """Count the parameters, which are equally many in both."""
@@ -53,17 +82,16 @@ class Pair:
         """Return the largest difference between both outputs, log-det per dimension included."""
         x, given = torch.randn(2, *SHAPE), drawn(self.conditions, 2)
         with torch.no_grad():
-            (ours, log_det), (peer, peer_log_det) = self.forward(x, given), self.peer_forward(x, given)
+            (ours, log_det), (peer, peer_log_det) = self.forward(x, given), self.peer(x, given)
         latents = [(a.flatten() - b.flatten()).abs().max() for a, b in zip(ours, peer, strict=True)]
         return float(torch.stack([*latents, (log_det - peer_log_det).abs().max() / math.prod(SHAPE)]).max())
 
-    def step(
-        self, flow: Flow, stack: nn.Module, *, last: bool = False, learn: bool = True
-    ) -> Callable[[], None]:
+    def step(self, stack: nn.Module, *, last: bool = False, learn: bool = True) -> Callable[[], None]:
         """Make a training step of one stack: forward, loss, backward and, if it should ``learn``, Adam.
 
         ``last`` selects channels last, which the heads' conditions then use too.
         """
+        flow: Callable[..., Any] = self.forward if stack is self.ours else stack
         x, given = torch.randn(BATCH, *SHAPE), drawn(self.conditions, BATCH)
         if last:
             stack.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -85,14 +113,6 @@ class Pair:
         return run
 
 
-def stirred(module: nn.Module) -> Any:
-    """Give it weights instead of the zeros that training starts from."""
-    for parameter in module.parameters():
-        if not parameter.any():
-            nn.init.normal_(parameter, std=0.02)
-    return module
-
-
 def peak(work: Callable[[], object]) -> int:
     """Measure the peak allocation in bytes beyond what existed before."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
@@ -108,51 +128,13 @@ def drawn(shapes: Iterable[Shape], n: int) -> Tensors:
     return [torch.randn(n, *shape) for shape in shapes]
 
 
-def imagenet_vgg(config: ImagenetVggConfig | None = None) -> Pair:
-    """Build the coupling stack of the paper's network, without bounds."""
-    model = stirred(ImagenetVgg(replace(config or ImagenetVggConfig.paper(), bound=math.inf)))
-    del model.network
-    for r in model.config.stages:
-        del model.stages[r].heads
-    peer = freia.imagenet_vgg(model)
-    conditions: list[Shape] = []
-    for r, stage in model.config.stages.items():
-        conditions += [(stage.width,) if r == BASE else (stage.width, r, r)] * stage.blocks
-
-    def prepared(given: Tensors) -> StageConditions:
-        found = iter(given)
-        parts = {}
-        for r in model.config.stages:
-            of_blocks = [part(next(found)) for part in model.stages[r].parts]
-            parts[r] = tuple(half for of_block in of_blocks for half in of_block.chunk(2, dim=1))
-        return StageConditions(parts)
-
-    def forward(x: Tensor, given: Tensors) -> tuple[Tensors, Tensor]:
-        latents, log_dets = model(x, prepared(given))
-        return list(latents.values()), sum(log_dets.values(), torch.zeros(()))
-
-    def inverse(z: Tensors, given: Tensors, at_once: int) -> Tensor:
-        condition = base.expanded(prepared(given), at_once)  # once for all samples of the photo
-        chunks = zip(*(level.split(at_once) for level in z), strict=True)
-        codes = (dict(zip(model.latent_shapes, chunk, strict=True)) for chunk in chunks)
-        return torch.cat([model.inverse(code, condition)[0] for code in codes])
-
-    def peer_inverse(z: Tensors, given: Tensors) -> Tensor:
-        both = [condition.expand(len(z[0]), *condition.shape[1:]) for condition in given]
-        found: Tensor = peer([*z[:-1], z[-1].flatten(1)], both, rev=True)[0]
-        return found
-
-    codes = list(model.latent_shapes.values())
-    return Pair(model, peer, codes, conditions, forward, inverse, peer, peer_inverse)
-
-
 def training(repeats: int, precision: torch.dtype) -> Times:
     """Time training steps; ours in channels last, as in ``cinn-colorize train``."""
-    pair, other = imagenet_vgg(), imagenet_vgg()
+    pair, other = Pair(), Pair()
     ways = {
-        PEER: pair.step(pair.peer_forward, pair.peer),
-        PEER_LAST: other.step(other.peer_forward, other.peer, last=True),
-        OURS: pair.step(pair.forward, pair.ours, last=True),
+        PEER: pair.step(pair.peer),
+        PEER_LAST: other.step(other.peer, last=True),
+        OURS: pair.step(pair.ours, last=True),
     }
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
         return in_turn(ways, repeats)
@@ -160,7 +142,7 @@ def training(repeats: int, precision: torch.dtype) -> Times:
 
 def sampling(pair: Pair, repeats: int, precision: torch.dtype) -> Times:
     """Time all samples of one photo under given conditions; ours at once, and one by one."""
-    given, z = drawn(pair.conditions, 1), drawn(pair.codes, SAMPLES)
+    given, z = drawn(pair.conditions, 1), drawn(pair.ours.latent_shapes.values(), SAMPLES)
     ways: dict[str, Callable[[], object]] = {
         PEER: lambda: pair.peer_inverse(z, given),
         OURS: lambda: pair.inverse(z, given, SAMPLES),
@@ -172,25 +154,23 @@ def sampling(pair: Pair, repeats: int, precision: torch.dtype) -> Times:
 
 def memory(pair: Pair) -> dict[str, int]:
     """Measure the activations of a training step in bytes, by library, with and without recomputation."""
-    most, ours = {}, (pair.ours, pair.forward)
-    ways = {PEER: (pair.peer, pair.peer_forward), OURS: ours, OURS_SAVING: ours}
-    for name, (stack, flow) in ways.items():
+    most, ways = {}, {PEER: pair.peer, OURS: pair.ours, OURS_SAVING: pair.ours}
+    for name, stack in ways.items():
         for sequence in stack.modules():
             if isinstance(sequence, Sequence):
                 sequence.save_memory = name == OURS_SAVING
-        step = pair.step(flow, stack, learn=False)
+        step = pair.step(stack, learn=False)
         step()  # gradients are allocated now
         most[name] = peak(step)
     return most
 
 
 def report(repeats: int) -> str:
-    precisions = {torch.float32: "fp32", choose_precision("auto", torch.device("cpu")): "bf16"}
-    remark = ""
-    if len(precisions) == 1:
-        precisions = {torch.float32: "fp32"}
+    precisions, remark = {torch.float32: "fp32", torch.bfloat16: "bf16"}, ""
+    if choose_precision("auto", torch.device("cpu")) == torch.float32:
+        del precisions[torch.bfloat16]
         remark = "\n- bf16 is not faster than fp32 on this processor"
-    pair, lines = imagenet_vgg(), []
+    pair, lines = Pair(), []
     for precision, label in precisions.items():
         steps, drawing = training(repeats, precision), sampling(pair, repeats, precision)
         timed = {f"training step, batch {BATCH}": steps, f"{SAMPLES} samples of a photo": drawing}

@@ -35,24 +35,22 @@ class Graph:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.nodes: list[Any] = [ff.InputNode(*shape)]
         self.outputs: list[Any] = []
-        self.end: Any = self.nodes[0].out0
 
     @property
     def shape(self) -> tuple[int, ...]:
-        node, index = self.end
-        return tuple(node.output_dims[index])
+        return tuple(self.nodes[-1].output_dims[0])
 
     def add(self, module: type, condition: int = 0, **arguments: Any) -> Any:
         """Append a node; ``condition`` is the number of channels of its condition."""
         given = ff.ConditionNode(condition, *self.shape[1:]) if condition else None
-        node = ff.Node(self.end, module, arguments, conditions=given)
+        node = ff.Node(self.nodes[-1].out0, module, arguments, conditions=given)
         self.nodes += [given, node] if given else [node]
-        self.end = node.out0
         return node
 
     def finish(self) -> Any:
         """Return the network; its outputs are the parts split off, and the rest."""
-        return ff.GraphINN(self.nodes + [ff.OutputNode(output) for output in (*self.outputs, self.end)])
+        outputs = (*self.outputs, self.nodes[-1].out0)
+        return ff.GraphINN(self.nodes + [ff.OutputNode(output) for output in outputs])
 
 
 def add_coupling(graph: Graph, ours: AffineCoupling, condition: int, subnets: Iterable[nn.Module]) -> None:

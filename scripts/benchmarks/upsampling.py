@@ -73,18 +73,15 @@ def reduced(lab: Floats) -> tuple[Floats, Floats]:
     return np.stack(planes), cv2.resize(lab[0], (GUIDE, GUIDE), interpolation=cv2.INTER_AREA)
 
 
-def resized(lab: Floats, megapixels: float) -> Floats:
-    scale = (megapixels * 1e6 / lab[0].size) ** 0.5
-    size = (round(lab.shape[2] * scale), round(lab.shape[1] * scale))
-    return np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in lab])
+def resized(photo: Photo, scale: float) -> Floats:
+    return photo.lab(round(photo.height * scale), round(photo.width * scale))
 
 
 def errors(photos: Iterable[Photo]) -> dict[str, float]:
     """Measure the mean distance in ab to the photos' own colours, by method."""
     found: dict[str, list[float]] = {name: [] for name in METHODS}
     for photo in photos:
-        scale = LONGER_SIDE / max(photo.height, photo.width)
-        lab = photo.lab(round(photo.height * scale), round(photo.width * scale))
+        lab = resized(photo, LONGER_SIDE / max(photo.height, photo.width))
         ab, guide = reduced(lab)
         for name, method in METHODS.items():
             if name != KORNIA:  # the same as OpenCV's
@@ -96,10 +93,9 @@ def errors(photos: Iterable[Photo]) -> dict[str, float]:
 def report(paths: list[Path], repeats: int) -> str:
     """Return the table; the first photo is upsampled to each of the sizes."""
     photos = [open_photo(path) for path in paths]
-    lab = photos[0].lab(photos[0].height, photos[0].width)
     columns, missing = [], []
     for megapixels in SIZES:
-        full = resized(lab, megapixels)
+        full = resized(photos[0], (megapixels * 1e6 / (photos[0].height * photos[0].width)) ** 0.5)
         given = *reduced(full), full[0]
         needed = 3 * 4 * WINDOW**2 * 3 * full[0].size  # bytes, for kornia: windows of all pixels
         ways = {name: functools.partial(method, *given) for name, method in METHODS.items()}

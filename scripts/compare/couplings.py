@@ -185,10 +185,6 @@ class Couplings(Natural):
         self.latent_shapes = {r: (6, r, r) for r in (*self.resolutions, *RESOLUTIONS)} | {BASE: (2, 1, 1)}
         self.levels[str(COARSE)] = CoarseLevels(replace(config, levels=levels))
 
-    @property
-    def coarse(self) -> Any:
-        return self.levels[str(COARSE)]
-
     def guided(self, condition: Condition, weight: float) -> Condition:
         return PhotoFlow.guided(self, condition, weight)  # type: ignore[no-any-return]  # which refuses it
 
@@ -203,6 +199,6 @@ class Couplings(Natural):
     def finish(
         self, latents: Mapping[int, Tensor], condition: Condition, begun: tuple[Tensor, ...]
     ) -> tuple[Tensor, dict[int, Tensor]]:
-        x, coarse = self.coarse.decode(latents, condition)
+        x, coarse = cast(CoarseLevels, self.coarse).decode(latents, condition)
         x, log_dets = super().finish(latents, condition, (x, x.new_zeros(len(x))))
         return x, log_dets | coarse

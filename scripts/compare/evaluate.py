@@ -23,11 +23,11 @@ from typing import Any, NamedTuple
 import torch
 from couplings import Couplings
 from features import SHA256, backbone
-from methods import Colorized, Sampler
+from methods import Sampler
 from train import CINNS, METHODS
 
 from cinn_colorize import Colorizer, evaluation
-from cinn_colorize.colorizer import NetworkInput
+from cinn_colorize.colorizer import NetworkInput, Sample
 from cinn_colorize.data.sources import find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.evaluation.evaluator import Model
@@ -84,9 +84,9 @@ class Upsampled:
         conditioned, L = self.colorizer.condition(photo), photo.square
         size = (L.shape[0], L.shape[1])
 
-        def sample(n: int, temperature: Any, seed: int) -> list[Colorized]:
+        def sample(n: int, temperature: Any, seed: int) -> list[Sample]:
             drawn = conditioned.sample(n, temperature, seed)
-            return [Colorized(Upsampler(s.ab, L, size, self.method).rows(0, len(L), L)) for s in drawn]
+            return [replace(s, ab=Upsampler(s.ab, L, size, self.method).rows(0, len(L), L)) for s in drawn]
 
         return SimpleNamespace(sample=sample, log_prob=conditioned.log_prob)
 

@@ -6,7 +6,7 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 from torch.func import functional_call
 
-from cinn_colorize.colorizer import NetworkInput
+from cinn_colorize.colorizer import NetworkInput, Sample
 from cinn_colorize.files import tensorfile
-from cinn_colorize.imaging.color import Floats
 from cinn_colorize.models.conditioning.backbone import FEATURES, EfficientNetLite2
 from cinn_colorize.models.conditioning.gamut import ColorBins, rarity
 from cinn_colorize.models.conditioning.layers import conv
@@ -312,12 +311,6 @@ class ColorGan(Method):
         return self.generator(L / 50 - 1, 2 * torch.rand(len(L), NOISE, device=L.device) - 1)
 
 
-class Colorized(NamedTuple):
-    """One sample, of (2, 64, 64)."""
-
-    ab: Floats
-
-
 class Conditioned:
     """One photo's samples."""
 
@@ -325,7 +318,7 @@ class Conditioned:
         self.method, self.L, self.features = method, L, features
 
     @torch.inference_mode()
-    def sample(self, n: int = 1, temperature: Any = 1.0, seed: int = 0) -> list[Colorized]:
+    def sample(self, n: int = 1, temperature: Any = 1.0, seed: int = 0) -> list[Sample]:
         """Draw n samples with the seeds seed, seed + 1, ..., one by one: each depends only on its seed."""
         if temperature != 1 and self.method.samples_differ:
             raise ValueError("methods whose samples differ have no temperature but 1")
@@ -333,7 +326,8 @@ class Conditioned:
         with torch.random.fork_rng(devices=[]):
             for k in range(n):
                 torch.manual_seed(seed + k)
-                drawn.append(Colorized(self.method.sample(self.L, self.features)[0].float().numpy()))
+                ab = self.method.sample(self.L, self.features)[0].float().numpy()
+                drawn.append(Sample(ab, None, None, seed + k, 1.0))
         return drawn
 
     def log_prob(self, ab: NDArray[np.floating]) -> float:

@@ -26,7 +26,6 @@ from cinn_colorize import evaluation
 from cinn_colorize.data.sources import Source, find_photos
 from cinn_colorize.errors import ending_in_a_line
 from cinn_colorize.files import tensorfile
-from cinn_colorize.models.bedrooms import SIZE
 from cinn_colorize.models.conditioning.backbone import FEATURES, EfficientNetLite2
 from cinn_colorize.training.bedrooms import BedroomsTask, BedroomsTraining
 from cinn_colorize.training.choices import Precision
@@ -48,7 +47,6 @@ CPU = torch.device("cpu")
 class MethodTraining(TrainingConfig):
     """Hyper-parameters of a method."""
 
-    photos: int = 20_000
     batch: int = 16
     warmup: int = 1_000
     clip: float = 1000.0  # only against accidents
@@ -65,11 +63,8 @@ class MethodTask(Task[Method]):
 
     def initial_model(self) -> Method:
         method = self.method()
-        method.prepare(self.colours())
+        method.prepare(self.cache.colours())
         return method
-
-    def colours(self) -> Tensor:
-        return self.cache.colours()
 
     def learning(self, model: Method, config: Any) -> list[tuple[list[nn.Parameter], float]]:
         return model.groups()
@@ -110,8 +105,8 @@ class RoomsTask(MethodTask):
         self.rooms, self.dev, self.method = rooms, rooms.dev, method
         self.model, self.betas, self.distinct = method.name, method.betas, rooms.distinct
 
-    def colours(self) -> Tensor:
-        return torch.empty(0, 2, SIZE, SIZE)  # colorGAN requires none
+    def initial_model(self) -> Method:
+        return self.method()  # colorGAN requires no colours
 
     def batches(self, config: MethodTraining, start: int, loading: Loading) -> Generator[Batch]:
         shared = BedroomsTraining(photos=config.photos, batch=config.batch, seed=config.seed)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyvips
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LOOP = 5  # photos
@@ -29,8 +30,6 @@ LOOP = 5  # photos
 
 def make_photos(folder: Path, number: int) -> list[Path]:
     """Make gray, enlarged JPEGs of the examples, each of slightly different brightness."""
-    import pyvips
-
     folder.mkdir()
     examples = sorted(path for path in EXAMPLES.iterdir() if path.suffix in (".jpg", ".png"))
     photos = [folder / f"{i:05d}.jpg" for i in range(number)]
@@ -99,8 +98,7 @@ def main() -> None:
     if arguments.serial:
         serial(*arguments.serial)
         return
-    options = ["-m", "cinn_colorize", "--device", "cpu", "--seed", "0", "-q"]
-    program = [sys.executable, *options]
+    program = [sys.executable, "-m", "cinn_colorize", "--device", "cpu", "--seed", "0", "-q"]
     with tempfile.TemporaryDirectory(prefix="measure-") as name:
         folder = Path(name)
         photos = make_photos(folder / "photos", arguments.photos)
@@ -111,7 +109,7 @@ def main() -> None:
             one = [sys.executable, __file__, "--serial", folder / "photos", folder / f"serial{i}"]
             rate = measure("batch", batch, len(photos))
             ratios.append(rate / measure("serial", one, len(photos)))
-        loop = f'for photo; do "$0" {" ".join(options)} "$photo" -o "$(dirname "$photo")/../loop"; done'
+        loop = f'for photo; do "$0" {" ".join(program[1:])} "$photo" -o "$(dirname "$photo")/../loop"; done'
         few = photos[:LOOP]
         slow = measure("loop", ["sh", "-c", loop, sys.executable, *few], len(few))
         print("batch over serial:", *(f"{ratio:.2f}" for ratio in ratios))

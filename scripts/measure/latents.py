@@ -13,9 +13,9 @@ from cinn_colorize.latents.noise import Floats
 from cinn_colorize.methods import mix as mix_method
 
 
-def error(ab: Floats, other: Floats, where: Floats | float = 1.0) -> float:
+def error(ab: Floats, other: Floats) -> float:
     """Compute the mean Delta E76 of ab (L is the same)."""
-    return float((np.hypot(*(ab - other)) * where).sum() / np.broadcast_to(where, ab.shape[1:]).sum())
+    return float(np.hypot(*(ab - other)).mean())
 
 
 @ending_in_a_line

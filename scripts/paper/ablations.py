@@ -154,8 +154,7 @@ def train(run: Run, plan: Plan, task: Task[Any], folder: Path) -> None:
     def report(found: Progress | Evaluation) -> None:
         print(f"{run.name}: {found.seen:,}  {found.listed()}", flush=True)
 
-    said: dict[str, Any] = {"report": report, "report_evaluation": report}
-    said["evaluate_every"] = max(plan.batch, a_sixth)
+    said: dict[str, Any] = {"report": report, "report_evaluation": report, "evaluate_every": a_sixth}
     options = RunOptions(CPU, precision="auto", workers=0, resume=True, **said)
     try:
         run_training(task, folder, task.settings(**given), options)
@@ -173,8 +172,11 @@ def measure(task: Task[Any], folder: Path) -> None:
     if not weights.exists():  # it diverged before the first evaluation
         pass
     elif isinstance(task, MnistTask):
+        kept = folder.parent / "classifier.pt"
+        if not kept.exists():
+            torch.save(train_classifier(Part(task.images[:, 0].numpy(), task.labels.numpy()), 1), kept)
         drawn = Digits("mnist", weights=weights, device="cpu").sample(50).reshape(-1, 28, 28)
-        right = classify(classifier(task, folder.parent), drawn) == np.tile(np.arange(10), 50)
+        right = classify(torch.load(kept, weights_only=False), drawn) == np.tile(np.arange(10), 50)
         result["recognised"] = float(right.mean())
     else:
         colorizer = Colorizer(task.model, weights=weights, device="cpu", guidance=0.0)
@@ -187,14 +189,6 @@ def measure(task: Task[Any], folder: Path) -> None:
         file.write(json.dumps(result).encode())
     for checkpoint in folder.glob("checkpoint-*.pt"):
         checkpoint.unlink()
-
-
-def classifier(task: MnistTask, folder: Path) -> torch.nn.Module:
-    path = folder / "classifier.pt"
-    if not path.exists():
-        torch.save(train_classifier(Part(task.images[:, 0].numpy(), task.labels.numpy()), 1), path)
-    model: torch.nn.Module = torch.load(path, weights_only=False)
-    return model
 
 
 def rows(path: Path) -> list[dict[str, str]]:

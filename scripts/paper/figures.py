@@ -9,6 +9,7 @@ import string
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -149,19 +150,13 @@ def ablation_curves(request: Request) -> Image.Image:
     return contact_sheet(plots, 1)
 
 
-class Case(NamedTuple):
-    """A photo, its least likely and its median sample, and how much likelier others are than the median."""
-
-    photo: Photo
-    worst: Sample
-    median: Sample
-    of_worst: float  # nats per dimension
-    of_truth: float
-
-
 def failures(request: Request) -> Image.Image:
-    """Fig. 12: the least likely samples above, photos with the least likely colours below."""
-    colorizer, cases = request.colorizer(guidance=0.0), []  # densities are those without guidance
+    """Fig. 12: the least likely samples above, photos with the least likely colours below.
+
+    They are told by how much likelier they are than the median sample, in nats per dimension.
+    """
+    colorizer = request.colorizer(guidance=0.0)  # densities are those without guidance
+    worst, medians = list[tuple[float, Photo, Sample]](), list[tuple[float, Photo, Sample]]()
     for photo in request.photos(None):
         if photo.is_color:
             conditioned = colorizer.condition(photo).whole
@@ -169,18 +164,18 @@ def failures(request: Request) -> Image.Image:
             # With the same noise in all: the finest details decide about a density.
             *found, truth = (conditioned.log_prob(with_noise(s.ab, seed=0)) / s.ab.size for s in drawn)
             ranked = sorted(range(len(found)), key=found.__getitem__)
-            worst, median = ranked[0], ranked[len(found) // 2]
-            excess = (found[worst] - found[median], truth - found[median])
-            cases.append(Case(photo, drawn[worst], drawn[median], *excess))
-    if not cases:
+            least, median = ranked[0], ranked[len(found) // 2]
+            worst.append((found[least] - found[median], photo, drawn[least]))
+            medians.append((truth - found[median], photo, drawn[median]))
+    if not worst:
         raise DataError(f"{request.data[0]}: no photos in colour")
     tiles = []
-    for case in sorted(cases, key=lambda case: case.of_worst)[:FAILURES]:
-        label = f"seed {case.worst.seed}: log-likelihood {case.of_worst:+.2f}"
-        tiles += [original_tile(case.photo, TILE), *shown(colorizer, case.photo, [case.worst], [label])]
-    for case in sorted(cases, key=lambda case: case.of_truth)[:FAILURES]:
-        tiles.append((case.photo.thumbnail(TILE), f"original: log-likelihood {case.of_truth:+.2f}"))
-        tiles += shown(colorizer, case.photo, [case.median], ["median sample"])
+    for of_sample, photo, sample in sorted(worst, key=itemgetter(0))[:FAILURES]:
+        label = f"seed {sample.seed}: log-likelihood {of_sample:+.2f}"
+        tiles += [original_tile(photo, TILE), *shown(colorizer, photo, [sample], [label])]
+    for of_truth, photo, sample in sorted(medians, key=itemgetter(0))[:FAILURES]:
+        tiles.append((photo.thumbnail(TILE), f"original: log-likelihood {of_truth:+.2f}"))
+        tiles += shown(colorizer, photo, [sample], ["median sample"])
     return contact_sheet(tiles, len(tiles) // 2)
 
 

@@ -63,7 +63,7 @@ def test_photos_that_are_missing_are_named_in_one_line():
     commands = [
         ("compare/evaluate.py", "photos", "nowhere", "--reference", "nowhere"),
         ("training/grow.py", "nowhere", "out.safetensors"),
-        ("measure/first_picture.py", "nowhere"),
+        ("training/photos.py", "made", "--keep-out", "nowhere"),
         ("measure/frames.py", "nowhere"),
         ("measure/hints.py", "nowhere"),
         ("measure/latents.py", "nowhere"),

@@ -9,7 +9,7 @@ from helpers import needs
 from cinn_colorize.models.imagenet_vgg import ImagenetVggConfig
 
 needs("FrEIA")
-from flows import SHAPE, drawn, imagenet_vgg  # noqa: E402
+from flows import SHAPE, Pair, drawn  # noqa: E402
 
 
 def narrow_authors():
@@ -21,13 +21,13 @@ def narrow_authors():
 
 @pytest.mark.parametrize("config", [ImagenetVggConfig.narrow(), narrow_authors()], ids=["paper", "authors"])
 def test_the_stack_in_freia_is_ours(config):
-    pair = imagenet_vgg(config)
+    pair = Pair(config)
     assert pair.parameters() > 0
     x, given = torch.randn(2, *SHAPE), drawn(pair.conditions, 1)
     both = [condition.expand(2, *condition.shape[1:]) for condition in given]
     with torch.no_grad():
         z, log_det = pair.forward(x, both)
-        peer_z, peer_log_det = pair.peer_forward(x, both)
+        peer_z, peer_log_det = pair.peer(x, both)
         assert torch.allclose(log_det, peer_log_det, rtol=1e-4, atol=1e-2)
         for ours, peer in zip(z, peer_z, strict=True):
             assert torch.allclose(ours.flatten(), peer.flatten(), atol=1e-4)

@@ -1,13 +1,16 @@
 """The scripts that prepare what a run begins with."""
 
+import subprocess
 import sys
 
 import grow
 import pytest
 import torch
-from helpers import stir
+from helpers import ENVIRONMENT, ROOT, stir
 from narrow import NARROW_NATURAL
+from PIL import Image, ImageOps
 
+from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.models import load_model, save_model
 from cinn_colorize.models.natural import Natural
 
@@ -55,3 +58,73 @@ def test_grown_weights_are_the_same_flow_with_more_to_learn(run, tmp_path):
     torch.testing.assert_close(log_dets_grown, log_dets, atol=1e-2, rtol=1e-4)
     with pytest.raises(SystemExit):
         run(grow, files[1], files[0], "--blocks", "1")
+
+
+def commit(repository, files):
+    """Put files into a new git repository, and return its commit."""
+    for path, picture in files.items():
+        (repository / path).parent.mkdir(parents=True, exist_ok=True)
+        picture.save(repository / path)
+    author = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for words in (["init", "-q"], ["add", "."], [*author, "commit", "-qm", "photos"], ["rev-parse", "HEAD"]):
+        done = subprocess.run(["git", *words], cwd=repository, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.ci
+def test_photos_of_repositories_are_packed_but_those_that_teach_no_colours(tmp_path):
+    opened = {path.stem: Image.open(path).convert("RGB") for path in (ROOT / "examples").glob("[a-t]*.*g")}
+    sunset, wren, colosseum = (opened[n] for n in ("beacon-street-sunset", "canyon-wren", "roman-colosseum"))
+    of_one = {f"a/{name}.png": opened[name] for name in ("coffee", "chelsea", "tea-gardens", "rocket")}
+    white = colosseum.copy()
+    white.paste("white", (0, 0, colosseum.width * 3 // 5, colosseum.height))
+    pale = sunset.convert("L").convert("RGB")
+    pale.paste(sunset.crop((0, 0, 240, 240)))
+    left_out = {
+        "a/gray.png": opened["perched-osprey"].convert("L"),
+        "a/sepia.png": ImageOps.colorize(wren.convert("L"), "#001040", "#ffe0a0"),
+        "a/pale.png": pale,
+        "a/white.png": white,
+        "a/small.png": opened["blue-periwinkle"].resize((150, 100)),
+        "a/long.png": opened["extreme-desert-hike"].resize((1000, 250)),
+        "a/again.jpg": opened["rocket"].resize((480, 320)),
+        "a/held.jpg": opened["astronaut"].resize((400, 400)),
+        "other/photo.png": opened["oakland-zoo-otters"],
+    }
+    commits = [
+        commit(tmp_path / "hub/them/one", of_one | left_out),
+        commit(tmp_path / "hub/them/two", {f"{name}.png": opened[name] for name in ("chelsea", "photo")}),
+    ]
+    held = tmp_path / "held"
+    held.mkdir()
+    opened["astronaut"].save(held / "astronaut.png")
+    (tmp_path / "sources.tsv").write_text(
+        "name\trepository\tcommit\tmatch\ttake\tper_dir\twhite\n"
+        f"one\tthem/one\t{commits[0]}\t^a/\t\t\t\n"
+        f"gone\tthem/gone\t{commits[0]}\t.\t\t\t\n"
+        f"two\tthem/two\t{commits[1]}\t\\.png$\t\t\t\n"
+    )
+    instead = {"KEY_0": f"url.{(tmp_path / 'hub').as_uri()}/.insteadOf", "VALUE_0": "https://github.com/"}
+    environment = ENVIRONMENT | {f"GIT_CONFIG_{name}": value for name, value in instead.items()}
+    environment["GIT_CONFIG_COUNT"] = "1"
+
+    def run(folder):
+        words = [ROOT / "scripts/training/photos.py", folder, "--keep-out", held]
+        words += ["--sources", tmp_path / "sources.tsv"]
+        return subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True)
+
+    done = run(tmp_path / "made")
+    missing = "photos.py: left out, as git could not fetch them: https://github.com/them/gone"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, missing)
+    found = find_photos(tmp_path / "made")
+    assert [source.entry for source in found] == [*(f"one/{i:05d}.webp" for i in range(4)), "two/00000.webp"]
+    read = Reader()
+    sizes = {name: opened[name].size for name in ("coffee", "chelsea", "tea-gardens", "rocket", "photo")}
+    assert sorted(min(read(source).shape[:2]) for source in found) == sorted(
+        min(256, *size) for size in sizes.values()
+    )
+    files = {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}
+    assert files.keys() == {"photos-one-0.zip", "photos-two-0.zip"}
+    assert run(tmp_path / "made").stderr.splitlines()[-1] == missing  # the others are not made again
+    run(tmp_path / "again")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()} == files
