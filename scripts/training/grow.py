@@ -1,4 +1,4 @@
-"""Make weights to begin ``train --start`` with: trained ones with more to learn with, or with other details.
+"""Make weights for ``train --start``: trained ones with more to learn with, with other details, or a mean.
 
     python scripts/training/grow.py weights/natural.safetensors OUTPUT --attention 16:3 --blocks 4
     python scripts/training/grow.py COARSE.safetensors OUTPUT --details weights/natural.safetensors
@@ -28,12 +28,18 @@ def main() -> None:
     parser.add_argument("--attention", nargs="*", default=[], metavar="R:N", help="N blocks at R px")
     parser.add_argument("--blocks", type=int, help="transformer blocks of each pass")
     parser.add_argument("--details", type=Path, help="weights whose details are taken")
+    parser.add_argument("--mean", type=Path, nargs="*", default=[], help="weights to average with these")
     arguments = parser.parse_args()
 
     model = load_model(source=arguments.weights).model
     assert isinstance(model, Natural)
     config, state = model.config, model.state_dict()
     made = {"made from": arguments.weights.name}
+    averaged = [model, *(load_model(source=path).model for path in arguments.mean)]
+    if any(other.config != config for other in averaged):
+        parser.error("--mean: not all are weights of one network")
+    states = [each.state_dict() for each in averaged]
+    state = {name: sum(each[name] for each in states) / len(states) for name in state}
     if arguments.details:
         learnt = {id(parameter) for module in details_of(model) for parameter in module.parameters()}
         taken = load_model(source=arguments.details).model.state_dict()

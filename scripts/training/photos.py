@@ -45,15 +45,14 @@ def main() -> None:
     parser.add_argument("--keep-out", type=Path, nargs="*", default=[], help="zips or folders of photos")
     parser.add_argument("--sources", type=Path, default=Path(__file__).with_name("sources.tsv"))
     arguments = parser.parse_args()
-    folder: Path = arguments.folder
-    kept_out, taken = hashes(arguments.keep_out), hashes(folder.glob("photos-*-0.zip"))
-    folder.mkdir(parents=True, exist_ok=True)
+    kept_out, taken = hashes(arguments.keep_out), hashes(arguments.folder.glob("photos-*-0.zip"))
+    arguments.folder.mkdir(parents=True, exist_ok=True)
     missing = []
     for source in csv.DictReader(arguments.sources.open(), delimiter="\t"):
-        path = folder / f"photos-{source['name']}-0.zip"
+        path: Path = arguments.folder / f"photos-{source['name']}-0.zip"
         if path.exists():
             continue
-        with tempfile.TemporaryDirectory(dir=folder) as clone:
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as clone:
             url = f"https://github.com/{source['repository']}"
             commands = (command.format(url=url, **source).split() for command in CLONE)
             if any(subprocess.run(["git", "-C", clone, *words]).returncode for words in commands):

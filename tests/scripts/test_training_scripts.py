@@ -58,6 +58,20 @@ def test_grown_weights_are_the_same_flow_with_more_to_learn(run, tmp_path):
     torch.testing.assert_close(log_dets_grown, log_dets, atol=1e-2, rtol=1e-4)
     with pytest.raises(SystemExit):
         run(grow, files[1], files[0], "--blocks", "1")
+    with pytest.raises(SystemExit):
+        run(grow, files[0], tmp_path / "mean.safetensors", "--mean", files[1])
+
+
+def test_a_mean_counts_weights_as_often_as_they_are_named(run, tmp_path):
+    files = [tmp_path / f"{name}.safetensors" for name in ("a", "b", "mean")]
+    for seed, path in enumerate(files[:2]):
+        save_model(path, stir(Natural(NARROW_NATURAL), seed=seed), {})
+    run(grow, files[0], files[2], "--mean", files[0], files[1])
+    a, b, mean = (load_model(source=path).model.state_dict() for path in files)
+    for name, tensor in mean.items():
+        expected = (2 * a[name] + b[name]) / 3
+        torch.testing.assert_close(tensor, expected, atol=1e-4, rtol=1e-3, msg=name)  # stored in fp16
+        assert tensor.dtype == a[name].dtype
 
 
 def commit(repository, files):
