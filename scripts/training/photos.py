@@ -5,8 +5,8 @@
 Clones the repositories of ``sources.tsv`` one after the other and writes ``photos-NAME-0.zip`` for each. The
 same command continues where it was stopped. Photos are reduced to 256 px on the shorter side. Left out are
 those that teach no colours (gray, in one tone, flat, mostly white or black), near duplicates, and photos like
-those to be kept out, on which results are reported. Most repositories do not allow their photos to be passed
-on: ``sources.tsv`` has their terms, as they state them.
+those to be kept out, on which results are reported. Most repositories state no terms for their photos, or
+allow research only: ``sources.tsv`` has the terms.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from skimage.color import rgb2lab
 
 from cinn_colorize.data.sources import ColorReader, Reader, Source, find_photos
 from cinn_colorize.errors import DataError, ending_in_a_line
+from cinn_colorize.files.atomic import writing
 
 SHORTEST, SHORTER, LONGER, QUALITY = 200, 256, 448, 70  # sides in pixels, and the quality of WebP
 SAME, LIKE = 4, 7  # bits by which hashes of near duplicates differ, and of photos like those kept out
@@ -71,8 +72,8 @@ def pack(
     files = [file for file in find_photos(clone, None) if re.search(source["match"], file.name_in(clone))]
     random.Random(0).shuffle(files)
     most, most_of_folder = (int(source[column] or len(files)) for column in ("take", "per_dir"))
-    counts, folders, part = Counter[str](), Counter[str](), path.with_suffix(".part")
-    with Pool() as pool, zipfile.ZipFile(part, "w") as archive:
+    counts, folders = Counter[str](), Counter[str]()
+    with writing(path) as output, zipfile.ZipFile(output, "w") as archive, Pool() as pool:
         reduce = partial(reduced, white=float(source["white"] or 0.35))
         for file, (why, content, found) in zip(files, pool.imap(reduce, files, 8), strict=False):
             in_folder = str(file).rpartition("/")[0]
@@ -87,9 +88,8 @@ def pack(
             counts[why] += 1
             if counts[""] == most:
                 break
-    if not counts[""]:
-        raise DataError(f"{source['repository']}: no photos are left: {dict(counts)}")
-    part.rename(path)
+        if not counts[""]:
+            raise DataError(f"{source['repository']}: no photos are left: {dict(counts)}")
     return counts
 
 
