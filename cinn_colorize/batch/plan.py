@@ -129,10 +129,7 @@ class Plan(SamplesPlan):
         return None if pages is None else Pages.parse(pages)
 
     def settings(self, network: ModelSpec) -> dict[str, str]:
-        """Return what makes all results, beside photo and seed, as their recipes say it.
-
-        Frame and pages are as asked for: what they come to depends on the photo.
-        """
+        """Return what makes all results, beside photo and seed; frame and pages are as asked for."""
         asked = {"frame": str(self.request.frame), "pages": str(self.pages or ""), "picked": self.picked}
         return {
             **self.shared(network),

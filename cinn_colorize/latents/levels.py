@@ -1,6 +1,7 @@
 """A number for each level of the latent code: ``0.8``, or ``32:0.6,16:0.7`` where levels differ.
 
-Levels are named by the resolution of their values, finest first; 0 is a vector. Imports no torch.
+Levels are named by the resolution of their values, finest first; 0 is a vector. Temperatures may also name
+:data:`MEAN`. Imports no torch.
 """
 
 import math
@@ -12,6 +13,7 @@ Numbers: TypeAlias = SupportsFloat | Mapping[int, SupportsFloat]  # of other typ
 SomeLevels: TypeAlias = Numbers | str  # as people give them: of some levels, too, and as text
 
 MAX_TEMPERATURE = 2.0
+MEAN = 1  # the coarsest level's average over the photo: its mood, if that level has several places
 
 
 def by_level(
@@ -58,19 +60,15 @@ def parse_levels(
     :func:`by_level`.
     """
     levels = list(levels)
-    named: Mapping[int, SupportsFloat] = {}
-    if isinstance(values, str):
-        named, rest = _read(values, rest)
-    elif isinstance(values, Mapping):
-        named = values
-    else:
-        rest = values
+    named, rest = _read(values, rest)
     found = by_level({**by_level(rest, levels, name, largest), **named}, levels, name, largest)
     return found if len(set(found.values())) > 1 else next(iter(found.values()))
 
 
-def _read(text: str, rest: Numbers) -> tuple[dict[int, float], Numbers]:
-    """Return the numbers of the levels that a text names, and those of the rest."""
+def _read(text: SomeLevels, rest: Numbers) -> tuple[Mapping[int, SupportsFloat], Numbers]:
+    """Return the numbers of the levels that are named, and those of the rest."""
+    if not isinstance(text, str):
+        return (text, rest) if isinstance(text, Mapping) else ({}, text)
     parts, named = text.split(","), dict[int, float]()
     if sum(":" not in part for part in parts) > 1:
         raise ValueError(f"{text!r:.80} has more than one number for all levels")
@@ -97,8 +95,31 @@ def named_levels(text: str) -> list[int]:
 
 
 def parse_temperature(values: SomeLevels | None, levels: Iterable[int], rest: PerLevel) -> PerLevel:
-    """Complete temperatures, 0 to :data:`MAX_TEMPERATURE`; None is ``rest``. See :func:`parse_levels`."""
-    return rest if values is None else parse_levels(values, levels, rest, "temperature", MAX_TEMPERATURE)
+    """Complete temperatures, 0 to :data:`MAX_TEMPERATURE`; None is ``rest``. See :func:`parse_levels`.
+
+    :data:`MEAN` goes with the coarsest level where only that is named, and is left out where both are equal.
+    """
+    if values is None:
+        return rest
+    levels = list(levels)
+    (named, others), coarsest = _read(values, rest), min(levels)
+    found = temperatures(others, levels)
+    if coarsest > MEAN and coarsest in named:
+        del found[MEAN]
+    found = temperatures({**found, **named}, levels)
+    if coarsest > MEAN and found[MEAN] == found[coarsest]:
+        del found[MEAN]
+    return found if len(set(found.values())) > 1 else found[coarsest]
+
+
+def temperatures(values: Numbers, levels: Iterable[int]) -> dict[int, float]:
+    """Return one temperature per level, see :func:`by_level`, :data:`MEAN` among them."""
+    levels = list(levels)
+    if (coarsest := min(levels)) > MEAN:
+        levels.append(MEAN)
+        if isinstance(values, Mapping) and coarsest in values:
+            values = {MEAN: values[coarsest], **values}
+    return by_level(values, levels, "temperature", MAX_TEMPERATURE)
 
 
 def parse_noise(values: SomeLevels | None, levels: Iterable[int], rest: PerLevel) -> PerLevel:
@@ -106,12 +127,11 @@ def parse_noise(values: SomeLevels | None, levels: Iterable[int], rest: PerLevel
     return rest if values is None else parse_levels(values, levels, rest, "the share of noise", 1)
 
 
-def check_level(level: int, levels: Iterable[int]) -> int:
-    """Return a level; a ValueError if the model does not have it."""
+def check_level(level: int, levels: Iterable[int]) -> None:
+    """Raise a ValueError if a model does not have a level."""
     levels = list(levels)
     if level not in levels:
         raise ValueError(f"there is no level {level!r}; levels are {', '.join(map(str, levels))}")
-    return level
 
 
 def is_zero(values: PerLevel) -> bool:
@@ -132,7 +152,9 @@ def short_levels(values: PerLevel) -> str:
         return f"{values:g}"
     numbers = list(values.values())
     most = max(numbers, key=numbers.count)
-    return ",".join([f"{most:g}", *(f"{r}:{value:g}" for r, value in values.items() if value != most)])
+    apart = min(values) == MEAN  # unnamed, it would go with the coarsest level
+    named = [f"{r}:{t:g}" for r, t in values.items() if t != most or (apart and r == MEAN)]
+    return ",".join([f"{most:g}", *named])
 
 
 def transfer_noise(levels: Iterable[int]) -> dict[int, float]:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, by_level
+from cinn_colorize.latents.levels import MEAN, PerLevel, temperatures
 
 Floats = NDArray[np.float32]
 Shapes: TypeAlias = Mapping[int, tuple[int, int, int]]
@@ -26,15 +26,20 @@ def draw(shapes: Shapes, seeds: Iterable[int], temperature: PerLevel = 1.0) -> d
     """Draw noise for one sample per seed, (N, C, r, r) by level, given (C, r, r) of each level.
 
     As in torch's generators, only the lower 32 bits of a seed count. The temperature is the standard
-    deviation, 0 to 2; see :func:`by_level` for errors.
+    deviation, 0 to 2, that of :data:`MEAN` for the averages of the coarsest level's channels; see
+    :func:`by_level` for errors.
     """
-    temperatures = by_level(temperature, shapes, "temperature", MAX_TEMPERATURE)
+    of_levels, coarsest = temperatures(temperature, shapes), min(shapes)
     samples = []
     for seed in seeds:
         twister = np.random.RandomState(seed % 2**32)
         # Coarse first, so that adding finer levels would not change the noise of the coarse ones.
         samples.append({r: _normal(twister, shapes[r]) for r in sorted(shapes)})
-    return {r: np.float32(temperatures[r]) * np.stack([sample[r] for sample in samples]) for r in shapes}
+    noise = {r: np.stack([sample[r] for sample in samples]) for r in shapes}
+    drawn = {r: np.float32(of_levels[r]) * z for r, z in noise.items()}
+    if coarsest > MEAN and (change := of_levels[MEAN] - of_levels[coarsest]):
+        drawn[coarsest] += np.float32(change) * noise[coarsest].mean((2, 3), keepdims=True)
+    return drawn
 
 
 def draw_like(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from cinn_colorize.errors import LatentError, counted, printable_name
 from cinn_colorize.imaging.options import Rendering, Upsampling, parse_seed
-from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, by_level, check_level
+from cinn_colorize.latents.levels import MAX_TEMPERATURE, PerLevel, check_level, parse_temperature
 from cinn_colorize.methods.base import Entries, Files, Method, PhotoColorizer, sha256_of
 
 if TYPE_CHECKING:
@@ -58,11 +58,13 @@ def parse_temperatures(text: str) -> tuple[float, ...]:
 def parse_scaled(text: str, levels: Iterable[int]) -> tuple[int, ...]:
     """Parse the levels that a strip scales; ValueError if one is no number, or the model does not have it."""
     levels = list(levels)
-    parts = text.split(",", len(levels))
+    parts = text.split(",", len(levels) + 1)
     for part in parts:
         if not re.fullmatch(r"[0-9]{1,4}", part):
             raise ValueError(f"{part!r:.80} is not a level")
-    return tuple(check_level(int(part), levels) for part in parts)
+    scaled = tuple(map(int, parts))
+    parse_temperature(dict.fromkeys(scaled, 0.0), levels, 0.0)  # it knows the levels
+    return scaled
 
 
 @dataclass(frozen=True)
@@ -95,11 +97,10 @@ class Strip(Method):
         """Draw a sample for each temperature; a ValueError if one is out of range, or a level is unknown."""
         conditioned = colorizer.condition(photo)
         levels = list(conditioned.latent_shapes)
-        rest = by_level(self.temperature, levels, "temperature", MAX_TEMPERATURE)
-        for level in self.scaled or ():
-            check_level(level, levels)
-        values, scaled = self.temperatures, self.scaled
-        of_levels = [t if scaled is None else rest | dict.fromkeys(scaled, t) for t in values]
+        of_levels: list[PerLevel] = [*self.temperatures]
+        if self.scaled is not None:
+            named = (dict.fromkeys(self.scaled, t) for t in self.temperatures)
+            of_levels = [parse_temperature(some, levels, self.temperature) for some in named]
         return [conditioned.sample(1, t, self.seed)[0] for t in of_levels]
 
     def draw(self, colorizer: PhotoColorizer, photo: Photo) -> Chart:

@@ -38,10 +38,7 @@ _USUAL = 20  # codes whose digits show how much each attribute varies within a d
 
 
 class Digits:
-    """Draws digits, finds their codes and likelihoods, and writes digits in the style of another.
-
-    Arguments and errors are those of :class:`cinn_colorize.Colorizer`.
-    """
+    """Draws and encodes digits, and writes them in the style of others; arguments as of ``Colorizer``."""
 
     def __init__(
         self,
@@ -75,10 +72,7 @@ class Digits:
             return torch.stack(rows).squeeze(2).cpu().numpy()
 
     def encode(self, images: NDArray[np.floating], digits: Sequence[int] | NDArray[np.integer]) -> Latent:
-        """Return the codes f(x; c) of images (N, 28, 28), floats in [0, 1], given the digit that each shows.
-
-        A TypeError or a ValueError if they are nothing of this.
-        """
+        """Return the codes f(x; c) of images (N, 28, 28) in [0, 1], or a TypeError or ValueError."""
         return Latent({LEVEL: self._forward(images, digits)[0]})
 
     def log_prob(
@@ -93,10 +87,7 @@ class Digits:
         return np.stack([self.log_prob(images, np.full(len(images), d)) for d in range(DIGITS)], axis=1)
 
     def transfer(self, images: NDArray[np.floating], digits: Sequence[int | None]) -> Floats:
-        """Write all ten digits in the style of each image, (N, 10, 28, 28) (Fig. 7); see :meth:`encode`.
-
-        None stands for the digit of highest likelihood.
-        """
+        """Write all ten digits in the style of each image, (N, 10, 28, 28) (Fig. 7); None: the likeliest."""
         if len(digits) != len(images):
             raise ValueError(f"{len(images)} images must have as many digits, not {len(digits)}")
         likely = self.log_probs(images).argmax(1) if None in digits else [0] * len(images)

@@ -102,10 +102,7 @@ HintLike: TypeAlias = Hint | str | tuple[int, int, _Color] | tuple[int, int, _Co
 
 
 def parse_hints(given: str | Iterable[HintLike]) -> tuple[Hint, ...]:
-    """Return the hints of a photo, given as :meth:`Hint.of` takes them, or all as text with spaces between.
-
-    Errors are those of :meth:`Hint.of`; too many are a ValueError.
-    """
+    """Return hints, given as :meth:`Hint.of` takes them, whose errors it has, or as text with spaces."""
     if isinstance(given, str):
         given = ",".join(part.strip() for part in given.split(",")).split()
     elif not isinstance(given, Iterable):

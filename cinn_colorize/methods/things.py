@@ -59,10 +59,7 @@ def drawn(conditioned: Conditioned, progress: Callable[[int, int], None] | None 
 
 
 def members(conditioned: Conditioned, at_once: int = AT_A_TIME) -> Iterator[Floats]:
-    """Draw the samples that tell things apart: their coarse ab, (2, s, s), of the photo squeezed to a square.
-
-    ``at_once`` are drawn when the next one is asked for.
-    """
+    """Draw coarse ab (2, s, s) of the squeezed photo, which tell things apart, ``at_once`` when asked."""
     return in_parts(conditioned.coarse, MEMBERS, at_once)
 
 

@@ -199,10 +199,7 @@ class Studio:
         return len(opened.members)
 
     def outline(self, wanted: PageRequest) -> dict[str, object]:
-        """Return the outlines of the thing of the first hint in a small picture, and its size.
-
-        There are none until all that tells things apart is drawn.
-        """
+        """Return the first hint's thing in a small picture, as outlines if known yet, and its size."""
         opened = self._opened(wanted)
         size = fitted(opened.photo.height, opened.photo.width, SIZES["small"])
         lines = list[list[tuple[int, int]]]()

@@ -32,7 +32,7 @@ from cinn_colorize.evaluation import KidLite0
 from cinn_colorize.evaluation.metrics import Statistics, difference, estimate, exploding, picture_statistics
 from cinn_colorize.evaluation.photos import read_square, to_rgb
 from cinn_colorize.imaging.color import Floats
-from cinn_colorize.latents.levels import PerLevel, parse_levels
+from cinn_colorize.latents.levels import PerLevel, parse_temperature
 from cinn_colorize.models import load_model
 
 SAMPLES = 8
@@ -51,7 +51,7 @@ class Settings(dict[str, tuple[PerLevel, float]]):
         for text in texts:
             if not (found := re.fullmatch(r"([0-9.,:]+)(?:@([0-9.]+))?", text)):
                 raise SystemExit(f"{text!r} is not a setting such as 0.85,32:0.6@0.3")
-            self[text] = parse_levels(found[1], levels, 1.0), float(found[2] or 0)
+            self[text] = parse_temperature(found[1], levels, 1.0), float(found[2] or 0)
         guidances = {guidance for _, guidance in self.values()}
         self.colorizers = {g: Colorizer(loaded, chunk=SAMPLES, guidance=g, **options) for g in guidances}
         self.any = next(iter(self.colorizers.values()))

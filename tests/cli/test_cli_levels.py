@@ -54,9 +54,28 @@ def test_a_picture_says_its_levels_and_is_recreated(run, tmp_path):
     assert (tmp_path / "again.jpg").read_bytes() == made.read_bytes()
 
 
+def test_the_mood_of_a_picture_has_a_temperature(run, tmp_path):
+    for name, temperature in {"plain": "0.5,8:0.7", "calm": "0.5,8:0.7,1:0.2"}.items():
+        run("gray.jpg", "-t", temperature, "-s", 3, "-o", name)
+    plain, calm = (tmp_path / name / "gray_003.jpg" for name in ("plain", "calm"))
+    assert read_recipe(calm)["temperature"] == "32:0.5,16:0.5,8:0.7,1:0.2"
+    assert calm.read_bytes() != plain.read_bytes()
+    run("recreate", calm, "gray.jpg", "-o", "again.jpg")
+    assert (tmp_path / "again.jpg").read_bytes() == calm.read_bytes()
+
+
+def test_a_strip_scales_the_mood_alone(run, tmp_path):
+    run("temperature", "gray.jpg", "--only", 1, "--temperatures", "0.2,0.7", "-t", "0.5,8:0.7", "--files")
+    strip = tmp_path / "colorized"
+    temperatures = [read_recipe(strip / f"gray_000_t{t}.jpg")["temperature"] for t in ("0.2", "0.7")]
+    assert temperatures == ["32:0.5,16:0.5,8:0.7,1:0.2", "32:0.5,16:0.5,8:0.7"]
+    run("recreate", strip / "gray_temperature_000.jpg", "gray.jpg", "-o", "again.jpg")
+    assert (tmp_path / "again.jpg").read_bytes() == (strip / "gray_temperature_000.jpg").read_bytes()
+
+
 def test_a_level_that_the_model_lacks(run):
     message = the_line(run("gray.jpg", "-t", "4:0.5", code=2))
-    assert "there is no level 4; levels are 32, 16, 8" in message
+    assert "there is no level 4; levels are 32, 16, 8, 1" in message
     run("sample", "gray.jpg", "--vary-level", 1, code=2)
     run("temperature", "gray.jpg", "--only", 2, code=2)
 

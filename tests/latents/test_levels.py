@@ -5,7 +5,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cinn_colorize.latents.levels import by_level, format_levels, parse_levels, short_levels, transfer_noise
+from cinn_colorize.latents.levels import (
+    MEAN,
+    by_level,
+    format_levels,
+    parse_levels,
+    parse_temperature,
+    short_levels,
+    transfer_noise,
+)
 from cinn_colorize.models import MODELS
 from cinn_colorize.models.bedrooms import Bedrooms, BedroomsConfig
 from cinn_colorize.models.mnist import Mnist, MnistConfig
@@ -71,6 +79,35 @@ def test_short_is_what_people_write(text):
 def test_what_cannot_be_meant(text, message):
     with pytest.raises(ValueError, match=message):
         parse_levels(text, LEVELS, 0.8, "share", largest=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0.5", 0.5),
+        ("0.7,8:0.9", {32: 0.7, 16: 0.7, 8: 0.9}),  # it goes with level 8
+        ("0.7,8:0.9,1:0.6", {32: 0.7, 16: 0.7, 8: 0.9, 1: 0.6}),
+        ("1:0.3", {32: 0.7, 16: 0.7, 8: 0.9, 1: 0.3}),
+        ("16:0.5", {32: 0.7, 16: 0.5, 8: 0.9, 1: 0.6}),
+        ("1:0.9", {32: 0.7, 16: 0.7, 8: 0.9}),
+        ("0.9,1:0.9", 0.9),
+    ],
+)
+def test_a_temperature_for_the_mean(text, expected):
+    assert parse_temperature(text, (32, 16, 8), {32: 0.7, 16: 0.7, 8: 0.9, 1: 0.6}) == expected
+
+
+@given(st.fixed_dictionaries(dict.fromkeys((32, 16, 8, MEAN), st.sampled_from([0.0, 0.6, 0.9, 1.0]))))
+def test_temperatures_are_read_again_with_that_of_the_mean(values):
+    of_levels = parse_temperature(values, (32, 16, 8), 1.0)
+    for write in (short_levels, format_levels):
+        assert parse_temperature(write(of_levels), (32, 16, 8), 2.0) == of_levels
+
+
+def test_a_level_1_of_its_own_is_no_mean():
+    assert parse_temperature("0:0.5", (2, 1, 0), 0.8) == {2: 0.8, 1: 0.8, 0: 0.5}
+    with pytest.raises(ValueError, match="no level 1; levels are 32, 16, 0"):
+        parse_temperature("1:0.5", (32, 16, 0), 0.8)
 
 
 def test_a_number_for_each_level():

@@ -40,6 +40,22 @@ def test_noise_is_standard_normal():
     assert abs((z**4).mean() - 3) < 4 * math.sqrt(96 / z.size)
 
 
+def test_the_mean_of_the_coarsest_level_has_a_temperature_of_its_own():
+    shapes = {16: (6, 16, 16), 8: (8, 8, 24)}
+    plain, drawn = draw(shapes, [1, 2]), draw(shapes, [1, 2], {16: 0.5, 8: 0.9, 1: 0.25})
+    mean, mean_drawn = (z[8].mean((2, 3), keepdims=True) for z in (plain, drawn))
+    np.testing.assert_allclose(mean_drawn, 0.25 * mean, atol=1e-6)
+    np.testing.assert_allclose(drawn[8] - mean_drawn, 0.9 * (plain[8] - mean), atol=1e-6)
+    assert np.array_equal(drawn[16], np.float32(0.5) * plain[16])
+    assert np.array_equal(draw(shapes, [1], {16: 0.5, 8: 0.9, 1: 0.9})[8], np.float32(0.9) * plain[8][:1])
+
+
+def test_where_level_1_is_a_level_it_is_not_a_mean():
+    shapes, temperature = {1: (6, 1, 1), 0: (2, 1, 1)}, {1: 0.25, 0: 0.5}
+    for r, z in draw(shapes, [1], temperature).items():
+        assert np.array_equal(z, np.float32(temperature[r]) * draw(shapes, [1])[r])
+
+
 def test_noise_near_that_of_a_seed_has_its_share_of_it():
     fresh = dict.fromkeys(SQUARE, 1.0) | {16: 0.0, 8: 0.25}
     temperature = dict.fromkeys(SQUARE, 0.5) | {8: 0.8}

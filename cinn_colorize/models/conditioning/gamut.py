@@ -35,10 +35,7 @@ def chroma_range() -> np.ndarray:
 
 
 class ChromaBounds(nn.Module):
-    """Bounds of a and b by L.
-
-    Both are close to concave in L, so those of a mean L hold for the mean of the colours too.
-    """
+    """Bounds of a and b by L, nearly concave in it: those of a mean L hold for the mean colours too."""
 
     table: Tensor
 
