@@ -13,7 +13,7 @@ Numbers: TypeAlias = SupportsFloat | Mapping[int, SupportsFloat]  # of other typ
 SomeLevels: TypeAlias = Numbers | str  # as people give them: of some levels, too, and as text
 
 MAX_TEMPERATURE = 2.0
-MEAN = 1  # the coarsest level's average over the photo: its mood, if that level has several places
+MEAN = 1  # the coarsest level's average over the photo, much of its mood; only where that level is above 1
 
 
 def by_level(
