@@ -65,13 +65,13 @@ def parse_levels(
     return found if len(set(found.values())) > 1 else next(iter(found.values()))
 
 
-def _read(text: SomeLevels, rest: Numbers) -> tuple[Mapping[int, SupportsFloat], Numbers]:
+def _read(values: SomeLevels, rest: Numbers) -> tuple[Mapping[int, SupportsFloat], Numbers]:
     """Return the numbers of the levels that are named, and those of the rest."""
-    if not isinstance(text, str):
-        return (text, rest) if isinstance(text, Mapping) else ({}, text)
-    parts, named = text.split(","), dict[int, float]()
+    if not isinstance(values, str):
+        return (values, rest) if isinstance(values, Mapping) else ({}, values)
+    parts, named = values.split(","), dict[int, float]()
     if sum(":" not in part for part in parts) > 1:
-        raise ValueError(f"{text!r:.80} has more than one number for all levels")
+        raise ValueError(f"{values!r:.80} has more than one number for all levels")
     for part in parts:
         level, _, number = part.rpartition(":")
         is_named = level.strip().isdecimal()
@@ -82,7 +82,7 @@ def _read(text: SomeLevels, rest: Numbers) -> tuple[Mapping[int, SupportsFloat],
         if not is_named:
             rest = value
         elif int(level) in named:
-            raise ValueError(f"{text!r:.80} names level {int(level)} twice")
+            raise ValueError(f"{values!r:.80} names level {int(level)} twice")
         else:
             named[int(level)] = value
     return named, rest
@@ -140,7 +140,7 @@ def is_zero(values: PerLevel) -> bool:
 
 
 def format_levels(values: PerLevel) -> str:
-    """Format numbers so that :func:`parse_levels` reads exactly the same ones."""
+    """Format numbers so that :func:`parse_levels`, or ``parse_temperature``, reads exactly the same ones."""
     if isinstance(values, Mapping) and len(set(values.values())) > 1:
         return ",".join(f"{r}:{float(value)!r}" for r, value in values.items())
     return repr(float(next(iter(values.values())) if isinstance(values, Mapping) else values))

@@ -38,7 +38,7 @@ _USUAL = 20  # codes whose digits show how much each attribute varies within a d
 
 
 class Digits:
-    """Draws and encodes digits, and writes them in the style of others; arguments as of ``Colorizer``."""
+    """Draws, encodes and restyles digits; arguments and errors are those of :class:`.Colorizer`."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Digits:
             return torch.stack(rows).squeeze(2).cpu().numpy()
 
     def encode(self, images: NDArray[np.floating], digits: Sequence[int] | NDArray[np.integer]) -> Latent:
-        """Return the codes f(x; c) of images (N, 28, 28) in [0, 1], or a TypeError or ValueError."""
+        """Return the codes f(x; c) of images (N, 28, 28) in [0, 1]; TypeError or ValueError for others."""
         return Latent({LEVEL: self._forward(images, digits)[0]})
 
     def log_prob(

@@ -52,7 +52,7 @@ class Jobs:
         self._begin()
 
     def do(self, job: Callable[[], Job], then: Callable[[Any], Any] = lambda answer: answer) -> Future[Any]:
-        """Do the job that ``job`` returns in its turn, unless cancelled; ``then`` makes the result of it."""
+        """Do the job that ``job`` returns in its turn, unless cancelled; ``then`` converts its answer."""
         future: Future[Any] = Future()
         self._waiting.put((future, job, then))
         return future
