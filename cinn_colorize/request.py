@@ -77,7 +77,7 @@ def temperature_option() -> Any:
     """Declare the temperature of samples."""
     help = (
         f"Temperature, 0 to {MAX_TEMPERATURE:g}: 0 draws the safest colours, 1 the model's full "
-        f"variety. 32:0.6,16:0.7 sets it by level, 1:0.4 for the mood of the whole. {LEVELS}"
+        f"variety. 32:0.6,16:0.7 sets it by level, 1:0.8 for the mood of the whole. {LEVELS}"
     )
     default = short_levels(_DEFAULT.temperature)
     return option(

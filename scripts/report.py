@@ -38,15 +38,19 @@ EVALUATE: tuple[object, ...] = ("-m", "cinn_colorize", "evaluate")
 LABELS = "photos-val-labels.tsv"
 TEMPERATURE, GUIDANCE = short_levels(MODELS["natural"].temperature), MODELS["natural"].guidance or 0.0
 SETTING = TEMPERATURE + (f"@{GUIDANCE:g}" if GUIDANCE else "")  # as settings.py accepts it
+SWEPT = ("1", "0.7,8:0.8@0.3", "0.7,8:0.8,1:0.2@0.3", "0.7,8:0.8,1:0.4", "0.7,8:0.8,1:0.4@0.4")  # beside it
 FIGURES = ("1", "4", "6", "7", "11", "12", "14", "15")
-SWEPT = ("1", "0.7,8:0.8", "0.7,8:0.75@0.3", "0.7,8:0.8@0.4")  # beside the default, in docs/temperature.md
 LIKELIEST = ("astronaut.png", "coffee.png", "perched-osprey.jpg", "rocket.jpg")
 COMPARED = "beacon-street-sunset blue-periwinkle chelsea coffee oakland-zoo-otters tea-gardens"
-README_COLUMNS = ("nll", "best_of_8", "best_of_8_image", "best_of_1", "calibration", "hue_8", "kid_lite0")
+README_COLUMNS = ("energy", "best_of_8", "best_of_8_image", "best_of_1", "calibration", "hue_8", "kid_lite0")
 DIGITS = {"variance": 1, "top5_lite0": 1, "nll": 3, "structure": 3, "alignment": 3, "objects": 3}
 TIMES, TITLES = {"kid_lite0": 1000}, {"kid_lite0": "kid_lite0 x 1000"}  # too small to be read otherwise
 ROWS = {"gray": "gray photo", "truth": "true colours at 64 px"}  # references, by their name in JSON
-TINTS = {"tint": "temperature 0 in random tints", "tint*": "temperature 0 in the best tints"}  # of a setting
+CONTROLS = {  # of a setting; the README leaves out the first
+    "tint": "temperature 0 in random tints",
+    "tint*": "temperature 0 in the best tints",
+    "saturations": "temperature 0 in saturations",
+}
 
 
 @dataclass(frozen=True)
@@ -93,12 +97,12 @@ class Job:
 
 
 def rows(evaluation: list[dict[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return the rows of an evaluation with titles: each setting and its tints, and the references."""
+    """Return the rows of an evaluation with titles: each setting and its controls, and the references."""
     first, other = evaluation
     other = other | {"nll": None}  # which is always that at temperature 1
     found: list[tuple[str, Mapping[str, Any]]] = []
     for of_setting, row in (("temperature 1", first), (f"the default, `{SETTING}`", other)):
-        found += [(of_setting, row), *((of_tints, row[name]) for name, of_tints in TINTS.items())]
+        found += [(of_setting, row), *((title, row[name]) for name, title in CONTROLS.items())]
     return found + [(of_reference, first[name]) for name, of_reference in ROWS.items()]
 
 
@@ -122,7 +126,7 @@ def readme(job: Job) -> str:
     """Make the table of the README: a row for each model and reference."""
     samples = job.evaluation[0]["photos"] * job.evaluation[0]["samples"]
     lines = [["", *(TITLES.get(name, name) for name in README_COLUMNS), "exploding"]]
-    for row, found in rows(job.evaluation):
+    for row, found in (row for row in rows(job.evaluation) if row[0] != CONTROLS["tint"]):
         exploding = f"{found['exploding']} of {samples}" if "exploding" in found else "-"
         lines.append([row, *(cell(name, found.get(name)) for name in README_COLUMNS), exploding])
     return table(*lines)
@@ -239,16 +243,12 @@ def shipped(name: str) -> str:
     return sha256(BACKBONE) if model == "backbone" else str(MODELS[model].sha256)
 
 
-def sections_of(text: str) -> dict[str, str]:
-    """Return the SHA-256 of the sections in a page by their names."""
-    return {name: sha for name, sha, _ in MARKED.findall(text)}
-
-
 def stale(root: Path = ROOT) -> list[str]:
     """Return the names of the sections that are of other weights than the shipped ones."""
     found = []
     for name, section in SECTIONS.items():
-        sha = sections_of((root / section.page).read_text(encoding="utf-8")).get(name)
+        marked = MARKED.findall((root / section.page).read_text(encoding="utf-8"))
+        sha = {of_name: sha for of_name, sha, _ in marked}.get(name)
         if not sha:
             raise DataError(f"{section.page}: has no <!-- report: {name} weights=SHA -->")
         found += [name] if sha != shipped(name) else []

@@ -3,7 +3,7 @@
     python tests/golden.py
 
 writes ``tests/models/golden`` after new weights: ``nll.json``, and a sample of each model as ``MODEL.npy``.
-What it changes belongs into the commit that changes the weights, and nowhere else.
+What it changes belongs into the commit that changes the weights or a default, and nowhere else.
 """
 
 import json

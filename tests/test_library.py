@@ -274,7 +274,7 @@ def test_pick_is_typical(colorizer):
 
 def test_forms_of_temperatures_give_the_same(colorizer):
     conditioned = colorizer.condition(GRAY)
-    whole = {**conditioned.temperature, 8: 0.25}
+    whole = {**conditioned.temperature, 8: 0.25, 1: 0.25}  # of which the last goes with level 8
     drawn = [
         conditioned.sample(1, temperature, 4)[0]
         for temperature in (
@@ -292,7 +292,7 @@ def test_forms_of_temperatures_give_the_same(colorizer):
     mixes = [conditioned.mix((1, 2), half, temperature) for temperature in (whole, {8: 0.25}, "8:0.25")]
     assert len({mix.ab.tobytes() for mix in mixes}) == 1
     reference = colorizer.reference(COLOR)
-    noises = {**transfer_noise(whole), 8: 0.5}, {8: 0.5}, "8:0.5"
+    noises = {**transfer_noise(colorizer.info.levels), 8: 0.5}, {8: 0.5}, "8:0.5"
     like = [conditioned.transfer(reference, 1, noise, "16:0.25")[0] for noise in noises]
     like += conditioned.transfer(reference, 1, noises[0], {r: 0.25 if r == 16 else 0.5 for r in whole})
     assert len({sample.ab.tobytes() for sample in like}) == 1

@@ -20,7 +20,7 @@ class ModelInfo:
     file: str  # name of the packaged weights
     sha256: str | None  # of that file; None if no weights are published
     hub: str | None = None  # ``hf:owner/name`` where the weights can be downloaded
-    temperature: float | Mapping[int, float] = 0.8  # default of samples, for all levels or by level
+    temperature: float | Mapping[int, float] = 0.8  # default of samples; by level: see latents.levels
     guidance: float | None = None  # default of samples; None for a model that cannot be guided
 
     def guidance_of(self, value: SupportsFloat | None) -> float:
@@ -59,7 +59,7 @@ MODELS: dict[str, ModelInfo] = {
             measured="nll -0.834, best_of_8 3.20 (gray: 8.92), best_of_1 9.85 on 600 photos, "
             "255 of them from ImageNet or a set like it",
             levels=(32, 16, 8),
-            temperature={32: 0.7, 16: 0.7, 8: 0.8},  # docs/temperature.md, as the guidance
+            temperature={32: 0.7, 16: 0.7, 8: 0.8, 1: 0.4},  # docs/temperature.md, as the guidance
             guidance=0.3,
             licence="Apache-2.0; many of its photos are from sources for research only, see the model card",
             file="natural.safetensors",

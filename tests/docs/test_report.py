@@ -73,7 +73,8 @@ def page(tmp_path):
 def test_a_section_is_replaced_and_nothing_else(page):
     before = page.read_text()
     report.write(page, "onnx", 64 * "1", "| a \\1 | b |")
-    assert report.sections_of(page.read_text()) == {"hints": 64 * "0", "onnx": 64 * "1"}
+    marked = report.MARKED.findall(page.read_text())
+    assert [(name, sha) for name, sha, _ in marked] == [("hints", 64 * "0"), ("onnx", 64 * "1")]
     first, second = before.split("between")
     expected = second.replace(64 * "0", 64 * "1").replace("old", "| a \\1 | b |")
     assert page.read_text() == f"{first}between{expected}"
@@ -93,9 +94,10 @@ def test_a_page_without_its_section_is_named(tmp_path):
 def job(tmp_path):
     """A job whose evaluation is done."""
 
-    def measured(nll, kid, **others):
+    def measured(nll, energy, kid, **others):
         return {
             "nll": {"mean": nll, "se": 0.01},
+            "energy": {"mean": energy, "se": 0.2},
             "best_of_8": {"mean": 3.486, "se": 0.1},
             "kid_lite0": {"mean": kid, "se": 0.0003},
             **others,
@@ -105,12 +107,13 @@ def job(tmp_path):
     references = {
         "tint": tints,
         "tint*": tints,
-        "gray": measured(None, 0.048),
-        "truth": measured(None, 0.0046),
+        "saturations": {"best_of_8": {"mean": 4.0, "se": 0.1}},
+        "gray": measured(None, None, 0.048),
+        "truth": measured(None, None, 0.0046),
     }
-    first = measured(-0.8049, 0.0054, exploding=3, photos=600, samples=8, **references)
+    first = measured(-0.8049, 8.6049, 0.0054, exploding=3, photos=600, samples=8, **references)
     own = references | {"tint*": tints | {"best_of_8": tints["best_of_8"] | {"mean": 2.5}}}
-    default = measured(-0.8049, 0.0095, exploding=0, **own)
+    default = measured(-0.8049, 9.0, 0.0095, exploding=0, **own)
     (tmp_path / "evaluation.json").write_text(json.dumps([first, default]))
     return report.Job(tmp_path, tmp_path, tmp_path, None, None)
 
@@ -127,33 +130,35 @@ def test_the_readme_has_a_row_for_each_model_and_reference(job):
     rows = cells(report.readme(job))
     columns = dict(zip(rows[""], range(9), strict=False))
     first = rows["temperature 1"]
-    assert first[columns["nll"]] == "-0.805 ± 0.010"
+    assert first[columns["energy"]] == "8.60 ± 0.20"
     assert first[columns["best_of_8"]] == "3.49 ± 0.10"
     assert first[columns["kid_lite0 x 1000"]] == "5.4 ± 0.3"
     assert first[columns["exploding"]] == "3 of 4800"
     assert rows[f"the default, `{report.SETTING}`"][columns["kid_lite0 x 1000"]] == "9.5 ± 0.3"
-    assert rows["gray photo"][columns["nll"]] == "-"
+    assert rows["gray photo"][columns["energy"]] == "-"
 
 
-def test_each_setting_is_followed_by_its_own_tints(job):
+def test_each_setting_is_followed_by_its_own_controls(job):
     lines = lines_of(report.readme(job))
     column = lines[0].index("best_of_8")
-    found = [(line[0], line[column]) for line in lines[2:8]]
-    assert [name for name, _ in found if "tints" not in name] == [
-        "temperature 1",
-        f"the default, `{report.SETTING}`",
+    best, saturations = report.CONTROLS["tint*"], report.CONTROLS["saturations"]
+    assert [(line[0], line[column]) for line in lines[2:8]] == [
+        ("temperature 1", "3.49 ± 0.10"),
+        (best, "3.00 (12)"),
+        (saturations, "4.00 ± 0.10"),
+        (f"the default, `{report.SETTING}`", "3.49 ± 0.10"),
+        (best, "2.50 (12)"),
+        (saturations, "4.00 ± 0.10"),
     ]
-    assert [value for name, value in found if "best tints" in name] == ["3.00 (12)", "2.50 (12)"]
 
 
 def test_the_model_card_has_a_row_for_each_measure(job):
     rows = cells(report.card(job))
-    assert [*rows] == ["", "---", "nll", "best_of_8", "kid_lite0 x 1000", "exploding samples"]
-    assert (
-        rows["best_of_8"]
-        == ["3.49 ± 0.10", *["3.00 (12)"] * 2, "3.49 ± 0.10", "3.00 (12)", "2.50 (12)"] + ["3.49 ± 0.10"] * 2
-    )
-    assert rows["exploding samples"] == ["3", "-", "-", "0", "-", "-", "-", "-"]
+    assert [*rows] == ["", "---", "nll", "energy", "best_of_8", "kid_lite0 x 1000", "exploding samples"]
+    own, saturations = "3.49 ± 0.10", "4.00 ± 0.10"
+    of_first, of_default = ["3.00 (12)", "3.00 (12)", saturations], ["3.00 (12)", "2.50 (12)", saturations]
+    assert rows["best_of_8"] == [own, *of_first, own, *of_default, own, own]
+    assert rows["exploding samples"] == ["3", "-", "-", "-", "0", *["-"] * 5]
 
 
 def run(*arguments):

@@ -12,6 +12,7 @@ from cinn_colorize.latents.levels import (
     parse_levels,
     parse_temperature,
     short_levels,
+    temperatures,
     transfer_noise,
 )
 from cinn_colorize.models import MODELS
@@ -128,4 +129,4 @@ def test_the_registry_names_the_levels_of_each_model():
     for model in models:
         assert tuple(model.latent_shapes) == MODELS[model.name].levels
     for info in MODELS.values():
-        assert by_level(info.temperature, info.levels, "temperature")
+        assert temperatures(info.temperature, info.levels)

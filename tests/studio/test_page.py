@@ -124,7 +124,7 @@ def test_temperature_and_frame(tab, photos):
     assert option(tab, "--temperature") == "1.4"
     tab.page.locator("#by-level summary").click()
     tab.changing(lambda: tab.page.locator("#levels input[name='8']").fill("0"))
-    assert option(tab, "--temperature").endswith(",8:0.0")
+    assert option(tab, "--temperature").endswith(",8:0.0,1:1.4")  # the mood as its slider shows it
     tab.changing(lambda: tab.page.locator("#guidance").fill("0.8"))
     assert asked(tab)[-2:] == ["--guidance", "0.8"]
     tab.changing(lambda: tab.page.locator("#saturation").fill("1.5"))

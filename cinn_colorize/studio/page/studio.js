@@ -33,8 +33,10 @@ const SETTINGS = { saturation: "1", balance: "0", strength: "0.6" };
 
 /** The settings of the page that are not the model's own. */
 function settings() {
-  const found = {}, own = [...document.querySelectorAll("#levels input")].filter((input) => input.dataset.own);
+  const found = {}, inputs = [...document.querySelectorAll("#levels input")], own = inputs.filter(({ dataset }) => dataset.own);
   if ($("#temperature").dataset.own) found.temperature = $("#temperature").value;
+  // Left out, the mood's temperature would follow that of the coarsest level, and not be the one shown.
+  if (own.length) own.push(...inputs.filter(({ name }) => name === "1"));
   if (own.length) found.levels = Object.fromEntries(own.map(({ name, value }) => [name, value]));
   if ($("#guidance").dataset.own) found.guidance = $("#guidance").value;
   for (const name of ["saturation", "balance"]) if ($(`#${name}`).value !== SETTINGS[name]) found[name] = $(`#${name}`).value;
@@ -54,11 +56,12 @@ function showSettings(found) {
     input.value = value ?? usual;
   };
   own($("#temperature"), found.temperature, at(facts.temperature, facts.levels[0]));
-  $("#levels").replaceChildren(...facts.levels.map((level) => {
+  const levels = new Set([...facts.levels, ...Object.keys(facts.temperature).map(Number)]);
+  $("#levels").replaceChildren(...[...levels].map((level) => {
     const label = document.createElement("label");
     const input = Object.assign(document.createElement("input"), { type: "range", min: 0, max: 1.5, step: 0.05, name: level });
-    own(input, found.levels?.[level], at(facts.temperature, level));
-    label.append(level === 0 ? "Base" : `${level} × ${level}`, input);
+    own(input, found.levels?.[level], found.temperature ?? at(facts.temperature, level));
+    label.append(["Base", "Mood"][level] ?? `${level} × ${level}`, input);
     return label;
   }));
   $("#guided").hidden = facts.guidance === null;
@@ -755,7 +758,11 @@ on("#unmask", "click", () => {
   strokes = [];
   return joined();
 });
-on("#temperature", "change", ({ target }) => ((target.dataset.own = "1"), redraw()));
+on("#temperature", "change", ({ target }) => {
+  target.dataset.own = "1";
+  for (const input of document.querySelectorAll("#levels input")) if (!input.dataset.own) input.value = target.value;
+  redraw();
+});
 on("#levels", "change", ({ target }) => ((target.dataset.own = "1"), redraw()));
 on("#guidance", "change", ({ target }) => ((target.dataset.own = "1"), redraw()));
 for (const name of ["saturation", "balance", "strength", "mood", "use"]) on(`#${name}`, "change", redraw);
