@@ -21,6 +21,7 @@ from typing import TypeVar
 import numpy as np
 
 from cinn_colorize.imaging.color import Floats
+from cinn_colorize.latents.levels import temperatures
 from cinn_colorize.methods.conditioned import Conditioned
 from cinn_colorize.methods.hint_map import HintMap
 from cinn_colorize.methods.samples import Sample
@@ -62,15 +63,16 @@ def recolored(samples: Sequence[Sample], colors: Sequence[Floats], method: Mappi
 
 
 def ensemble(conditioned: Conditioned, at_once: int = AT_A_TIME) -> Iterator[Sample]:
-    """Draw the members of a photo's ensemble, coarse colours at the model's own temperature.
+    """Draw the members of a photo's ensemble, coarse colours and moods at the coarsest level's temperature.
 
     At temperature 1 outliers spoil the covariances of so few, and at 0 there are none. Noise in details does
     not tell objects from each other, but adds chance covariances, so details are at temperature 0.
 
     ``at_once`` are drawn when the next one is asked for.
     """
-    details = {r: 0.0 for r in conditioned.latent_shapes if r >= _FINE}
-    return in_parts(partial(conditioned.sample, temperature=details), MEMBERS, at_once)
+    own = temperatures(conditioned.temperature, conditioned.latent_shapes)
+    coarse = {r: 0.0 if r >= _FINE else own[r] for r in conditioned.latent_shapes}
+    return in_parts(partial(conditioned.sample, temperature=coarse), MEMBERS, at_once)
 
 
 def in_parts(draw: Callable[..., Iterable[Member]], number: int, at_once: int) -> Iterator[Member]:

@@ -178,6 +178,15 @@ def test_members_differ_in_their_coarse_colours_alone(conditioned):
     assert same == {32: True, 16: True, 8: False}
 
 
+def test_members_differ_in_mood_as_in_the_coarsest_level(colorizer, photo, conditioned):
+    """Or hints would hardly reach the mood of the photo where samples' moods are mild."""
+    assert conditioned.temperature[1] < conditioned.temperature[8] == 0.8
+    lively = colorizer.condition(photo)
+    lively.temperature = {32: 0.7, 16: 0.7, 8: 0.8}
+    member, expected = (next(ensemble(each)) for each in (conditioned, lively))
+    assert np.array_equal(member.ab, expected.ab)
+
+
 def test_members_are_as_many_as_there_should_be_however_they_are_drawn(conditioned, monkeypatch):
     monkeypatch.setattr("cinn_colorize.methods.ensemble.MEMBERS", 3)
     few, all_at_once = ([*ensemble(conditioned, at_once)] for at_once in (2, 8))
