@@ -1,6 +1,6 @@
 """Count the samples of gray photos that are a mere tint: one colour for each brightness, as in a sepia print.
 
-    python scripts/measure/tones.py oldphotos.zip 0.7,8:0.75@0.3 0.7,8:0.8@0.3
+    python scripts/measure/tones.py oldphotos.zip 0.7,8:0.8@0.3 0.7,8:0.8,1:0.4@0.3
 
 Settings are those of settings.py. A sample is in a single tone if its ab at 64 px lie within 3 units, root
 mean square, of the cubic polynomial of L that fits them best; the mean of that distance is its colour beyond
