@@ -761,7 +761,7 @@ on("#unmask", "click", () => {
 on("#temperature", "change", ({ target }) => {
   target.dataset.own = "1";
   for (const input of document.querySelectorAll("#levels input")) if (!input.dataset.own) input.value = target.value;
-  redraw();
+  return redraw();
 });
 on("#levels", "change", ({ target }) => ((target.dataset.own = "1"), redraw()));
 on("#guidance", "change", ({ target }) => ((target.dataset.own = "1"), redraw()));
