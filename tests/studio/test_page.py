@@ -122,6 +122,7 @@ def test_temperature_and_frame(tab, photos):
     first, hot = tab.changing(lambda: tab.page.locator("#temperature").fill("1.4"))
     assert np.abs(hot - first).mean() > 1
     assert option(tab, "--temperature") == "1.4"
+    assert {tab.page.input_value(f"#levels input[name='{r}']") for r in (32, 16, 8, 1)} == {"1.4"}
     tab.page.locator("#by-level summary").click()
     tab.changing(lambda: tab.page.locator("#levels input[name='8']").fill("0"))
     assert option(tab, "--temperature").endswith(",8:0.0,1:1.4")  # the mood as its slider shows it
