@@ -8,6 +8,7 @@ import contextlib
 import inspect
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -27,12 +28,13 @@ def handle_between_imports(
     """Handle a signal with a handler that raises an exception, while the main thread imports no module.
 
     In an import, the exception may be lost, or leave the lock of all imports taken, for which other threads
-    then wait forever. In destructors and calls of weak references, Python only prints it.
+    then wait forever; it would also leave a temporary folder that has just been made, so the signal waits for
+    this, too. In destructors and calls of weak references, Python only prints it.
     """
     print_unraisable = sys.unraisablehook
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if _is_importing(frame) and _handle_soon(number):
+        if _is_delicate(frame) and _handle_soon(number):
             return
         try:
             handler(number, frame)
@@ -49,9 +51,9 @@ def handle_between_imports(
     sys.unraisablehook = handle_again
 
 
-def _is_importing(frame: FrameType | None) -> bool:
+def _is_delicate(frame: FrameType | None) -> bool:
     while frame:
-        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+        if frame.f_code.co_filename in ("<frozen importlib._bootstrap>", tempfile.__file__):
             return True
         frame = frame.f_back
     return False

@@ -66,9 +66,8 @@ def ensemble(conditioned: Conditioned, at_once: int = AT_A_TIME) -> Iterator[Sam
     """Draw the members of a photo's ensemble, coarse colours and moods at the coarsest level's temperature.
 
     At temperature 1 outliers spoil the covariances of so few, and at 0 there are none. Noise in details does
-    not tell objects from each other, but adds chance covariances, so details are at temperature 0.
-
-    ``at_once`` are drawn when the next one is asked for.
+    not tell objects from each other, but adds chance covariances, so details are at temperature 0. When the
+    next member is asked for, ``at_once`` are drawn.
     """
     own = temperatures(conditioned.temperature, conditioned.latent_shapes)
     coarse = {r: 0.0 if r >= _FINE else own[r] for r in conditioned.latent_shapes}

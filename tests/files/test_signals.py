@@ -4,11 +4,13 @@ import importlib
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 
 import pytest
 
+from cinn_colorize.files.atomic import TemporaryFolder
 from cinn_colorize.files.signals import blocked_in_children, ctrl_c_later, handle_between_imports, ignore
 
 
@@ -114,6 +116,27 @@ def test_what_has_waited_for_an_import_does_not_end_a_process_that_is_done(press
     ignore(signal.SIGINT)
     signal.signal(signal.SIGALRM, lambda *_: pytest.fail("alarmed"))
     time.sleep(0.2)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no timers that send signals")
+def test_a_temporary_folder_is_removed_though_a_signal_came_while_it_was_made(handler, tmp_path, monkeypatch):
+    handle_between_imports(signal.SIGINT, handler)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    mkdir = os.mkdir
+
+    def interrupted(*arguments: object) -> None:
+        mkdir(*arguments)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def make_and_wait() -> None:
+        with TemporaryFolder():
+            assert len([*tmp_path.iterdir()]) == 1
+            time.sleep(60)
+
+    monkeypatch.setattr(os, "mkdir", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make_and_wait()
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no timers that send signals")
