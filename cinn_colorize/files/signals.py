@@ -1,4 +1,4 @@
-"""Signals that wait: for the end of an import, of a library's call, or of the start of a child.
+"""Signals that wait: for the end of an import, a library's call, or the start of a child or temporary folder.
 
 A handler may raise an exception wherever the main thread is. :func:`handle_between_imports` handles a signal
 once more, a moment later, where that would do harm or the exception would be lost.

@@ -33,11 +33,11 @@ const SETTINGS = { saturation: "1", balance: "0", strength: "0.6" };
 
 /** The settings of the page that are not the model's own. */
 function settings() {
-  const found = {}, inputs = [...document.querySelectorAll("#levels input")], own = inputs.filter(({ dataset }) => dataset.own);
+  const found = {}, levels = [...document.querySelectorAll("#levels input")];
   if ($("#temperature").dataset.own) found.temperature = $("#temperature").value;
   // Left out, the mood's temperature would follow that of the coarsest level, and not be the one shown.
-  if (own.length) own.push(...inputs.filter(({ name }) => name === "1"));
-  if (own.length) found.levels = Object.fromEntries(own.map(({ name, value }) => [name, value]));
+  const named = levels.filter(({ dataset, name }) => dataset.own || name === "1");
+  if (levels.some(({ dataset }) => dataset.own)) found.levels = Object.fromEntries(named.map(({ name, value }) => [name, value]));
   if ($("#guidance").dataset.own) found.guidance = $("#guidance").value;
   for (const name of ["saturation", "balance"]) if ($(`#${name}`).value !== SETTINGS[name]) found[name] = $(`#${name}`).value;
   if (!$("#frame").checked) found.isBare = true;
