@@ -18,7 +18,7 @@ Measures = Mapping[str, Estimate]
 Subsets = Mapping[str, frozenset[str]]  # names of photos, by what these show
 
 TINT, BEST_TINT, SATURATIONS, GRAY, TRUTH = "tint", "tint*", "saturations", "gray", "truth"
-_MODEL, _COMPARED = "model", (TINT, BEST_TINT, GRAY)  # rows of earlier results
+_MODEL, _COMPARED = "model", (TINT, BEST_TINT, SATURATIONS, GRAY)  # rows of earlier results
 _DIGITS = {"kid_lite0": 5, "st_lpips": 4}  # after the point, where 3 are not enough
 _SIGNIFICANT = 7  # digits of a photo's numbers in JSON
 # Columns of the second, third and fourth table; the first has all others.

@@ -90,7 +90,7 @@ def test_command_compares_with_an_earlier_result(sources, tmp_path, run):
     assert json.loads(before.read_text())["per_photo"]["names"] == [f"below/{i}.webp" for i in range(3)]
     found = json.loads(run(photos, "--limit", 2, "--against", before, "--json").stdout)
     assert [(d["to"], d["photos"]) for d in found["differences"]] == [
-        (row, 2) for row in ("model", "tint", "tint*", "gray")
+        (row, 2) for row in ("model", "tint", "tint*", "saturations", "gray")
     ]
     assert found["differences"][0]["variance"]["mean"] > 0
     assert "| model - earlier tint* |" in run(photos, "--against", before).stdout

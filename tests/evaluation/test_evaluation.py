@@ -207,7 +207,7 @@ def test_every_measure_follows_from_its_values_by_photo(sources):
     found = json.loads(report.to_json())
     per_photo = found["per_photo"]
     assert per_photo["names"] == [source.entry for source in sources[::100]]
-    for row in ("model", "tint", "tint*", "gray", "truth"):
+    for row in ("model", "tint", "tint*", "saturations", "gray", "truth"):
         measures = found if row == "model" else found[row]
         assert "best_of_3" in per_photo[row]
         for name, photos in per_photo[row].items():
@@ -224,7 +224,7 @@ def test_differences_are_paired(sources, tmp_path):
     after = evaluate(Gaussian(25), sources[:40:10], temperatures=[0.5])
     earlier = read_earlier(path, after.names, 8)
     differences = json.loads(after.to_json(earlier))["differences"]
-    assert [d["to"] for d in differences] == ["T = 0.5", "T = 1", "tint", "tint*", "gray"]
+    assert [d["to"] for d in differences] == ["T = 0.5", "T = 1", "tint", "tint*", "saturations", "gray"]
     assert {d["photos"] for d in differences} == {4}
     for row, found in zip(before.model, differences, strict=False):
         pairs = zip(after.model[0].photos, row.photos, strict=False)
