@@ -48,21 +48,24 @@ def main() -> None:
     arguments = parser.parse_args()
     kept_out, taken = hashes(arguments.keep_out), hashes(arguments.folder.glob("photos-*-0.zip"))
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    missing = []
+    failed = []
     for source in csv.DictReader(arguments.sources.open(), delimiter="\t"):
         path: Path = arguments.folder / f"photos-{source['name']}-0.zip"
         if path.exists():
             continue
-        with tempfile.TemporaryDirectory(dir=arguments.folder) as clone:
-            url = f"https://github.com/{source['repository']}"
-            commands = (command.format(url=url, **source).split() for command in CLONE)
-            if any(subprocess.run(["git", "-C", clone, *words]).returncode for words in commands):
-                missing.append(url)
-                continue
-            left_out = pack(Path(clone), source, path, kept_out, taken)
-        print(f"{path}: {left_out.pop('')} photos; left out: {dict(left_out)}", flush=True)
-    if missing:
-        raise DataError(f"left out, as git could not fetch them: {', '.join(missing)}")
+        url = f"https://github.com/{source['repository']}"
+        commands = (command.format(url=url, **source).split() for command in CLONE)
+        try:
+            with tempfile.TemporaryDirectory(dir=arguments.folder) as clone:
+                if any(subprocess.run(["git", "-C", clone, *words]).returncode for words in commands):
+                    raise DataError("git could not fetch it")
+                left_out = pack(Path(clone), source, path, kept_out, taken)
+        except DataError as error:
+            failed.append(f"{url}: {error}")
+        else:
+            print(f"{path}: {left_out.pop('')} photos; left out: {dict(left_out)}", flush=True)
+    if failed:
+        raise DataError(f"left out: {'; '.join(failed)}")
 
 
 def pack(
@@ -89,15 +92,12 @@ def pack(
             if counts[""] == most:
                 break
         if not counts[""]:
-            raise DataError(f"{source['repository']}: no photos are left: {dict(counts)}")
+            raise DataError(f"no photos are left: {dict(counts)}")
     return counts
 
 
 def reduced(file: Source, white: float) -> tuple[str, bytes, int]:
-    """Return why a photo is left out, if it is, its WebP file, and its difference hash.
-
-    ``white`` is the share of its pixels that may be white.
-    """
+    """Return why a photo is left out, if it is, its WebP file and hash; a share ``white`` may be white."""
     try:
         image = Image.fromarray(ColorReader()(file))
     except DataError:

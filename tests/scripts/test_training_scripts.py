@@ -116,6 +116,7 @@ def test_photos_of_repositories_are_packed_but_those_that_teach_no_colours(tmp_p
         "name\trepository\tcommit\tmatch\ttake\tper_dir\twhite\n"
         f"one\tthem/one\t{commits[0]}\t^a/\t\t\t\n"
         f"gone\tthem/gone\t{commits[0]}\t.\t\t\t\n"
+        f"gray\tthem/one\t{commits[0]}\tgray|sepia\t\t\t\n"
         f"two\tthem/two\t{commits[1]}\t\\.png$\t\t\t\n"
     )
     instead = {"KEY_0": f"url.{(tmp_path / 'hub').as_uri()}/.insteadOf", "VALUE_0": "https://github.com/"}
@@ -128,8 +129,10 @@ def test_photos_of_repositories_are_packed_but_those_that_teach_no_colours(tmp_p
         return subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True)
 
     done = run(tmp_path / "made")
-    missing = "photos.py: left out, as git could not fetch them: https://github.com/them/gone"
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, missing)
+    gone = "https://github.com/them/gone: git could not fetch it"
+    gray = "https://github.com/them/one: no photos are left: {'unreadable or gray': 1, 'without colours': 1}"
+    failed = f"photos.py: left out: {gone}; {gray}"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, failed)
     found = find_photos(tmp_path / "made")
     assert [source.entry for source in found] == [*(f"one/{i:05d}.webp" for i in range(4)), "two/00000.webp"]
     read = Reader()
@@ -139,6 +142,6 @@ def test_photos_of_repositories_are_packed_but_those_that_teach_no_colours(tmp_p
     )
     files = {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}
     assert files.keys() == {"photos-one-0.zip", "photos-two-0.zip"}
-    assert run(tmp_path / "made").stderr.splitlines()[-1] == missing  # the others are not made again
+    assert run(tmp_path / "made").stderr.splitlines()[-1] == failed  # the others are not made again
     run(tmp_path / "again")
     assert {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()} == files
