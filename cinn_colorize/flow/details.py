@@ -186,21 +186,21 @@ class SinhMap(Transform[Tensor]):
 
     After the sinh-arcsinh distributions of Jones and Pewsey (2009, https://doi.org/10.1093/biomet/asp053);
     with tangents, as likely samples explode far less. The knee lies above asinh of the largest skew, so at
-    1.5 or more.
+    1.5 or more. Log-scales lie above -4 and below ``limit``.
     """
 
     PARAMETERS = 4  # condition channels per value
 
-    def __init__(self, knee: float) -> None:
+    def __init__(self, knee: float, limit: float = 4.0) -> None:
         super().__init__()
-        self.knee, self.edge, self.slope = knee, math.sinh(knee), math.cosh(knee)
+        self.knee, self.edge, self.slope, self.limit = knee, math.sinh(knee), math.cosh(knee), limit
 
-    @staticmethod
-    def _unpack(condition: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        location, log_scale, skew, tail = condition.chunk(SinhMap.PARAMETERS, dim=1)
-        # Soft limits: scales within e^+-4, skew within +-2, tail weight from 0.05 (normal) to 1.05 (heavy).
-        log_scale, skew = 4 * torch.tanh(log_scale / 4), 2 * torch.tanh(skew / 2)
-        return location, log_scale, skew, 0.05 + torch.sigmoid(tail - 1)
+    def _unpack(self, condition: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        location, log_scale, skew, tail = condition.chunk(self.PARAMETERS, dim=1)
+        # Soft limits: of scales, of skew +-2, of tail weight 0.05 (normal) and 1.05 (heavy).
+        narrow, wide = log_scale.clamp(max=0), log_scale.clamp(min=0)
+        log_scale = 4 * torch.tanh(narrow / 4) + self.limit * torch.tanh(wide / self.limit)
+        return location, log_scale, 2 * torch.tanh(skew / 2), 0.05 + torch.sigmoid(tail - 1)
 
     def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         location, log_scale, skew, tail = self._unpack(condition.to(x.dtype))

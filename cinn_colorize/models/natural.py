@@ -119,7 +119,7 @@ class CoarseLevel(nn.Module):
 def level_flow(r: int, channels: int, config: NaturalConfig) -> Sequence:
     """Build the flow of a level: an elementwise map, then mixings and coupling blocks in turn."""
     level, kernel = config.levels[r], 3 if r > 1 else 1
-    maps: list[Transform[Any]] = [SinhMap(config.knee)]
+    maps: list[Transform[Any]] = [SinhMap(config.knee, config.scale_limit)]
     for block in range(level.blocks):
         maps.append(OrthogonalMixing(channels, seed=1000 * r + block))
         subnet = partial(ConvSubnet, width=level.width, kernel=kernel)

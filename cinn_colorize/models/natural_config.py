@@ -40,6 +40,7 @@ class NaturalConfig:
     clamp: float = 0.5  # alpha of Eq. 7
     bound: float = 1.9  # subnetworks see latents within +-bound
     knee: float = 1.5  # of the elementwise map
+    scale_limit: float = 4.0  # of its log-scales; those of photos stay below 0.6
     chroma_scale: float = 15.0  # x = ab / chroma_scale
     chroma_limit: float = 110.0  # coarser colours are seen within +-chroma_limit
     gamut_margin: float = 6.0  # units of ab that noise may leave the gamut at a given L
@@ -59,4 +60,5 @@ class NaturalConfig:
             },
             attention={8: 6, 16: 1},
             gamut_leak=0.02,
+            scale_limit=0.7,
         )

@@ -42,7 +42,7 @@ _BY_ADAM = {"position", "embed", "to_affine", "to_colours"}
 class NaturalTraining(TrainingConfig):
     """Hyper-parameters of ``natural``."""
 
-    coarse_noise: float = 0.03
+    coarse_noise: float = 0.01  # docs/training-log.md has what more of it costs
     films: float = 0.2  # share of photos whose L is that of an old film
     # The finest levels, which cost most, learn from every n-th photo.
     learn_every: Mapping[int, int] = field(default_factory=lambda: {32: 2, 16: 2})
@@ -64,11 +64,9 @@ class NaturalTask(PhotoTask[Natural]):
 
     def initial_model(self) -> Natural:
         model = self.built(Natural, NaturalConfig.default())
-        if not model.config.conditioning:
-            return model
-        if self.backbone:
+        if model.config.conditioning and self.backbone:
             load_network(model.backbone, self.backbone, FeaturesTask.model)
-        else:
+        elif model.config.conditioning:
             model.backbone.load_pretrained(PRETRAINED_LITE2.state())
         return model
 
@@ -196,7 +194,6 @@ class CoarseTraining(NaturalTraining):
     """Hyper-parameters of the coarse stage: backbone, pyramid and the colours at 16 px."""
 
     photos: int = 250_000
-    coarse_noise: float = 0.01  # docs/training-log.md has what more of it costs
     learn_every: Mapping[int, int] = field(default_factory=dict)
     backbone_rate: float = 0.2
     vivid: float = 0.75  # how much more vivid photos count than pale ones, see vividness

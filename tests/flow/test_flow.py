@@ -109,6 +109,13 @@ def test_sinh_map_is_linear_beyond_its_knee():
     assert steps[0].item() == pytest.approx(steps[1].item(), rel=1e-12)
 
 
+def test_scales_of_the_sinh_map_end_at_its_limit():
+    zero, condition = torch.zeros(1, 1, 1, 1), torch.zeros(1, 4, 1, 1)
+    for given, log_scale in ((0.0, 0.0), (50.0, 0.7), (-50.0, -4.0)):
+        condition[:, 1] = given
+        assert SinhMap(1.5, limit=0.7).inverse(zero, condition)[1].item() == pytest.approx(log_scale)
+
+
 def bounds(size, low=-0.5, high=0.7):
     """Intervals that differ from pixel to pixel."""
     spread = randn(2, 2, size, size, seed=9).abs()

@@ -73,8 +73,8 @@ def vector_coupling(size):
     return block, randn(7), (randn(WIDTH, seed=2), randn(WIDTH, seed=3))
 
 
-def sinh_map(size):
-    return SinhMap(1.5), randn(6, size, size), randn(6 * SinhMap.PARAMETERS, size, size, seed=4)
+def sinh_map(size, **options):
+    return SinhMap(1.5, **options), randn(6, size, size), randn(6 * SinhMap.PARAMETERS, size, size, seed=4)
 
 
 def sequence(size):
@@ -137,6 +137,7 @@ TRANSFORMS = {
     "mixing of as many channels as samples": lambda size: (OrthogonalMixing(N, seed=5), randn(N, size), None),
     "permutation": lambda size: (Permutation(6, seed=5), randn(6, size, size), None),
     "sinh map": sinh_map,
+    "sinh map, scales limited": partial(sinh_map, limit=0.7),
     "sequence": sequence,
     "haar": lambda size: (HaarDownsampling(), randn(3, 2 * size, 2 * size), None),
     "haar, orthonormal details": lambda size: (
