@@ -50,7 +50,6 @@ _VERBOSE = "Print every remark on every photo, and list which files of a folder 
 _MAX_PIXELS = "Largest photo accepted, in millions of pixels; its file may have 8 bytes for each."
 _FORMAT = "File format of the results; auto: the photo's own."
 
-
 weights_option = partial(
     option,
     None,

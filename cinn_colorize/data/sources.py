@@ -26,7 +26,6 @@ from cinn_colorize.files.limits import check_bytes, check_pixels, read_file
 if TYPE_CHECKING:
     import lmdb
 
-
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 

@@ -19,7 +19,6 @@ Checks = tuple[float, float, float, int]
 SIZE = 256  # side of the frames that the network sees
 GRID = SIZE // 2  # side of their flows
 
-
 # How well frames must agree to show a place: the way there and back ends as near, as a share of the side, at
 # rest, or as a share of the way; L differs by no more, of 255, as the mean over so many cells squared.
 STRICT = 1 / 64, 0.3, 12, 5  # tells cuts

@@ -48,7 +48,6 @@ PhotoSource: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview
 
 _START = 32  # bytes, which tell the format
 
-
 # Pillow's readers. Used without Image.open, which has a limit of its own.
 DECODED: dict[str, Callable[[io.BytesIO], ImageFile]] = {
     "bmp": BmpImagePlugin.BmpImageFile,

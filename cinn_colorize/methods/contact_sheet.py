@@ -27,7 +27,6 @@ QUALITY = 92  # of JPEG, WebP and AVIF
 _GAP, _LABEL = 12, 34
 _PAPER, _INK, _MARK = "#fafafa", "#333333", "#ff5a1f"
 
-
 Tile = tuple[Image.Image, str]
 
 

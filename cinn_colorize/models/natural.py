@@ -192,9 +192,8 @@ class Natural(PhotoFlow):
             self.backbone = EfficientNetLite2()
         pyramid = FeaturePyramid(config.attention) if config.conditioning else LuminancePyramid()
         self.pyramid: FeaturePyramid | LuminancePyramid = pyramid
-        features = self.pyramid.CHANNELS
-        self.levels = nn.ModuleDict({str(r): Level(r, config, features) for r in self.resolutions})
-        self.levels[str(COARSE)] = CoarseLevel(config, features)
+        levels = {str(r): Level(r, config, pyramid.CHANNELS) for r in self.resolutions}
+        self.levels = nn.ModuleDict({**levels, str(COARSE): CoarseLevel(config, pyramid.CHANNELS)})
         self.chroma_bounds = ChromaBounds()
 
     @property
@@ -206,16 +205,10 @@ class Natural(PhotoFlow):
 
     def features(self, L: Tensor) -> dict[int, Tensor]:
         """Compute backbone features of L* (N, 1, 256, 256) by stride; none without a conditioning network."""
-        if not self.config.conditioning:
-            return {}
-        return self.fitted(self.backbone(self.seen(L)))
+        return self.fitted(self.backbone(self.seen(L))) if self.config.conditioning else {}
 
     def seen(self, L: Tensor) -> Tensor:
-        """Turn L* (N, 1, 256, 256) into what the backbone reads, (N, 3, S, S) with S = ``config.sight``.
-
-        Enlarged, a photo tells no more, but things in it come nearer to the size that the backbone knows, and
-        more places describe each of them.
-        """
+        """Turn L* (N, 1, 256, 256) into what the backbone reads, (N, 3, S, S) with S = ``config.sight``."""
         if self.config.sight != L.shape[-1]:
             L = F.interpolate(L, (self.config.sight,) * 2, mode="bicubic", align_corners=False)
         return gray_input(L)
@@ -241,13 +234,11 @@ class Natural(PhotoFlow):
         """
         if features is None:
             features = self.features(L)
-        L64 = F.avg_pool2d(L, 4)
-        gamut = {64: self._gamut(L64)}
-        L64 = L64 / 50 - 1
+        mean = F.avg_pool2d(L, 4)
+        L64, gamut = mean / 50 - 1, {64: self._gamut(mean)}
         is_of_features = isinstance(self.pyramid, FeaturePyramid)
         pyramid = self.pyramid(features, L64, 2 * finest) if is_of_features else self.pyramid(L64)
-        luminance: dict[int, Tensor] = {64: L64}
-        prepared: dict[int, Any] = {}
+        luminance, prepared = {64: L64}, dict[int, Any]()
         for r in self.resolutions:
             average, details = haar(luminance[2 * r])
             luminance[r], gamut[r] = average / 2, gamut[2 * r].halve()

@@ -44,8 +44,7 @@ class NaturalTraining(TrainingConfig):
 
     coarse_noise: float = 0.01  # docs/training-log.md has what more of it costs
     films: float = 0.2  # share of photos whose L is that of an old film
-    # The finest levels, which cost most, learn from every n-th photo.
-    learn_every: Mapping[int, int] = field(default_factory=lambda: {32: 2, 16: 2})
+    learn_every: Mapping[int, int] = field(default_factory=lambda: {32: 2, 16: 2})  # every n-th photo
     backbone_rate: float = 0.0  # factor of the learning rate for the backbone's deep layers; 0: frozen
 
 
@@ -124,9 +123,8 @@ class NaturalTask(PhotoTask[Natural]):
 def by_adam(name: str) -> bool:
     """Tell whether a matrix or convolution learns by Adam.
 
-    Muon is made for maps between hidden layers: position tables are no maps, and colours enter and leave the
-    autoregressive passes by ``embed`` and ``to_affine``. So they do in the last layers of coupling blocks and
-    of heads, but with Adam there a short run diverged at a rate of 2e-3.
+    Muon is made for maps between hidden layers. Position tables, ``embed`` and ``to_affine`` are none, nor
+    are the last layers of coupling blocks and heads, but with Adam there, a short run at 2e-3 diverged.
     """
     return any(part in _BY_ADAM for part in name.split("."))
 
@@ -276,12 +274,17 @@ class Colours(nn.Conv2d):
 class FineTraining(NaturalTraining):
     """Hyper-parameters of the fine stage: the details above the autoregressive level."""
 
-    photos: int = 60_000
+    photos: int = 150_000
     learn_every: Mapping[int, int] = field(default_factory=dict)
+    drawn: float = 0.25  # share of steps above drawn colours
 
 
 class FineTask(NaturalTask):
-    """Train the details above an autoregressive level that is done, on the features that it reads."""
+    """Train the details above an autoregressive level that is done, on the features that it reads.
+
+    In some steps they learn above colours that the model has drawn. From true ones alone they learn to answer
+    the odd ones of samples with far too large scales (exposure bias, https://arxiv.org/abs/1506.03099).
+    """
 
     config, stage = FineTraining, Stage.fine
     ablations = ()
@@ -291,6 +294,20 @@ class FineTask(NaturalTask):
 
     def learning(self, model: Natural, config: NaturalTraining) -> Groups:
         return [_alone(model, details_of(model))]
+
+    def prepare(  # type: ignore[override]
+        self, model: Natural, batch: Parts, config: FineTraining, noise: Noise, precision: torch.dtype
+    ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
+        x, L, features = super().prepare(model, batch, config, noise, precision)
+        if torch.rand(1, generator=noise.generator, device=x.device) >= config.drawn:
+            return x, L, features
+        latents = {r: noise(x, *shape) for r, shape in model.latent_shapes.items()}
+        with torch.no_grad(), torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
+            condition = model.condition(L, features)
+            change = model.inverse(latents, condition)[0] - x
+        at_16, at_32 = (F.interpolate(F.avg_pool2d(change, k), scale_factor=k) for k in (4, 2))
+        x = x + torch.where(noise(x, 1, 1, 1) > 0, at_16, at_32)
+        return x.clamp(*condition.gamut[CHROMA_SIZE]), L, features
 
     def nll(  # type: ignore[override]
         self, model: Natural, config: NaturalTraining, x: Tensor, L: Tensor, features: dict[int, Tensor]

@@ -29,7 +29,6 @@ from cinn_colorize.training.task import Model, Task, TrainingConfig
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-
 log = logging.getLogger(__name__)
 
 LOGS_BYTES = 100_000_000  # space for weights, logs and sheets

@@ -74,6 +74,14 @@ def test_what_is_begun_is_finished_as_the_inverse_does():
     assert torch.allclose(sum(log_dets.values()), sum(again_log_dets.values()))
 
 
+def test_scales_of_details_end_at_their_limit():
+    model, condition = Natural(replace(NARROW_NATURAL, scale_limit=0.7)), torch.zeros(1, 24, 1, 1)
+    condition[:, 6:12] = 50.0  # log-scales
+    for r in model.resolutions:
+        _, log_det = model.details(r).flow.maps[0].inverse(torch.zeros(1, 6, 1, 1), condition)
+        assert log_det.item() == pytest.approx(6 * 0.7)
+
+
 def test_a_backbone_may_see_photos_enlarged():
     # What follows it sees the same shapes, and a photo in one tone is the same at any size.
     models = [stir(Natural(replace(NARROW_NATURAL, sight=sight)).eval()) for sight in (256, 320)]

@@ -2,11 +2,13 @@
 
 import math
 import sys
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from helpers import stir
 from narrow import NARROW_NATURAL
 
@@ -232,6 +234,27 @@ def test_the_details_are_learnt_and_the_coarse_colours_left_alone(task, tmp_path
     assert better[32] < nll[32]
     assert better[COARSE] == pytest.approx(nll[COARSE], rel=1e-5)
     assert set(nll_by_level(learnt, task.dev[:1], partial(learnt.condition, coarsest=16))) == {32, 16}
+
+
+def test_details_learn_above_drawn_colours_too(task):
+    model, rng = stir(build(replace(NARROW_NATURAL, gamut_margin=1e4))), torch.Generator()
+    L, ab = 100 * torch.rand(8, 1, 256, 256), 20 * torch.randn(8, 2, 64, 64)
+
+    def x(model, share):
+        noise = Noise(rng.manual_seed(1))
+        return FineTask(task.photos).prepare(model, [L, ab], FineTraining(drawn=share), noise, torch.float32)[
+            0
+        ]
+
+    change = x(model, 1.0) - x(model, 0.0)
+    at_16, at_32 = (F.interpolate(F.avg_pool2d(change, side), scale_factor=side) for side in (4, 2))
+    torch.testing.assert_close(change, at_32, rtol=0, atol=1e-4)  # the details of each photo stay its own
+    assert 0 < sum(torch.allclose(*pair, atol=1e-4) for pair in zip(change, at_16, strict=True)) < 8
+    assert (change.flatten(1).std(1) > 0.1).all()
+    assert torch.equal(x(model, 0.0), x(model, 0.0))
+    within = build()
+    drawn, bounds = x(stir(within), 1.0), within.condition(L).gamut[64]
+    assert torch.equal(drawn, drawn.clamp(*bounds))
 
 
 def test_details_cannot_be_learnt_alone(task):
