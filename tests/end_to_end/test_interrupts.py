@@ -131,7 +131,7 @@ def test_train_keeps_a_checkpoint_when_its_terminal_is_closed(photos, narrow_wei
 @pytest.mark.ci
 def test_a_second_ctrl_c_ends_train_at_once(photos, narrow_weights, tmp_path):
     """In mid-step, where Python handles no signal for seconds."""
-    run = train(tmp_path, photos, narrow_weights, "--photos", 960, "--batch", 96, "--workers", 0)
+    run = train(tmp_path, photos, narrow_weights, "--photos", 960, "--batch", 320, "--workers", 0)
     before = begun(tmp_path / "run")
     time.sleep(1)
     os.killpg(run.pid, signal.SIGINT)
