@@ -123,8 +123,8 @@ class NaturalTask(PhotoTask[Natural]):
 def by_adam(name: str) -> bool:
     """Tell whether a matrix or convolution learns by Adam.
 
-    Muon is made for maps between hidden layers. Position tables, ``embed`` and ``to_affine`` are none, nor
-    are the last layers of coupling blocks and heads, but with Adam there, a short run at 2e-3 diverged.
+    Muon is made for maps between hidden layers, which position tables, ``embed`` and ``to_affine`` are not.
+    Last layers of coupling blocks and heads learn by it too: with Adam there, a short run at 2e-3 diverged.
     """
     return any(part in _BY_ADAM for part in name.split("."))
 
@@ -211,8 +211,7 @@ class CoarseTask(NaturalTask):
 
     def learning(self, model: Natural, config: NaturalTraining) -> Groups:
         shared, _ = _pyramid_parts(model, "coarse")
-        level = model.levels[str(COARSE)]
-        assert isinstance(level, CoarseLevel)
+        level = model.coarse
         model.to_colours = Colours(level).to(level.unknown.device)
         return [_alone(model, [*shared, level, model.to_colours]), *self._backbone(model, config)]
 
@@ -276,7 +275,7 @@ class FineTraining(NaturalTraining):
 
     photos: int = 150_000
     learn_every: Mapping[int, int] = field(default_factory=dict)
-    drawn: float = 0.25  # share of steps above drawn colours
+    drawn: float = 0.25  # share of steps in which details learn above drawn colours
 
 
 class FineTask(NaturalTask):
@@ -301,13 +300,14 @@ class FineTask(NaturalTask):
         x, L, features = super().prepare(model, batch, config, noise, precision)
         if torch.rand(1, generator=noise.generator, device=x.device) >= config.drawn:
             return x, L, features
-        latents = {r: noise(x, *shape) for r, shape in model.latent_shapes.items()}
         with torch.no_grad(), torch.autocast(L.device.type, precision, enabled=precision != torch.float32):
-            condition = model.condition(L, features)
-            change = model.inverse(latents, condition)[0] - x
-        at_16, at_32 = (F.interpolate(F.avg_pool2d(change, k), scale_factor=k) for k in (4, 2))
-        x = x + torch.where(noise(x, 1, 1, 1) > 0, at_16, at_32)
-        return x.clamp(*condition.gamut[CHROMA_SIZE]), L, features
+            condition = model.condition(L, features, finest=16)
+            at_16, _ = model.begin({COARSE: noise(x, *model.latent_shapes[COARSE])}, condition)
+            at_32, _ = model.details(16).decode(at_16, noise(x, *model.latent_shapes[16]), condition)
+        by_16 = F.interpolate(at_16 - F.avg_pool2d(x, 4), scale_factor=2)
+        change = torch.where(noise(x, 1, 1, 1) > 0, by_16, at_32 - F.avg_pool2d(x, 2))
+        x = x + F.interpolate(change, scale_factor=2)
+        return x.clamp(*condition.gamut[CHROMA_SIZE]), L, features  # the leak would enlarge what lies beyond
 
     def nll(  # type: ignore[override]
         self, model: Natural, config: NaturalTraining, x: Tensor, L: Tensor, features: dict[int, Tensor]
