@@ -228,9 +228,9 @@ SECTIONS = {
     "pictures": Section("docs/latent.md", 4, pictures),
     "latent": Section("docs/latent.md", 3, printed("scripts/measure/latents.py", DEV, limit="--limit")),
     "comparison": Section("docs/comparison.md", 120, comparison, "backbone"),
+    # After comparison, whose rows it has.
+    "table-1": Section("docs/comparison.md", 1, partial(compared, name="table-1", every=2), "backbone"),
     "shipped": Section("docs/comparison.md", 15, partial(compared, name="shipped", every=2)),
-    # After the two, whose rows it has.
-    "table-1": Section("docs/comparison.md", 1, partial(compared, name="table-1", every=2)),
     "rooms": Section("docs/comparison.md", 10, partial(compared, name="rooms"), "bedrooms"),
     "shipped-rooms": Section("docs/comparison.md", 10, partial(compared, name="shipped-rooms")),
     "upsampling": Section("docs/comparison.md", 15, partial(compared, name="upsampling", every=8)),

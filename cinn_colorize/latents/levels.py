@@ -165,5 +165,4 @@ def transfer_noise(levels: Iterable[int]) -> dict[int, float]:
     takes the edge off odd colours; chosen by looking at pairs of photos.
     """
     levels = list(levels)
-    coarsest = min(levels)
-    return {r: 0.0 if r <= 2 else 0.2 if r == coarsest else 1.0 for r in levels}
+    return {r: 0.0 if r <= 2 else 0.2 if r == min(levels) else 1.0 for r in levels}

@@ -60,4 +60,5 @@ class NaturalConfig:
             },
             attention={8: 6, 16: 1},
             gamut_leak=0.02,
+            scale_limit=0.7,
         )

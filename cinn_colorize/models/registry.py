@@ -63,7 +63,7 @@ MODELS: dict[str, ModelInfo] = {
             guidance=0.3,
             licence="Apache-2.0; many of its photos are from sources for research only, see the model card",
             file="natural.safetensors",
-            sha256="c20611e115c3f6f66394080cc798357ebc72e24d5dd36b637af685adc7597e9a",
+            sha256="632407f97e238705a1a11388b69636d19ce24af35f671fc289e2354eab810701",
         ),
         PhotoModelInfo(
             name="bedrooms",

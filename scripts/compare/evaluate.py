@@ -7,7 +7,7 @@ Each row is measured once and kept in a file under --run, by what it is measured
 those of ``cinn-colorize evaluate``, of samples at temperature 1 without guidance; a second table has
 differences from the first row, photo by photo. ``shipped`` and ``shipped-rooms`` measure the packaged
 weights, so that new ones leave the tables of the methods as they are; ``table-1`` has the rows of ``photos``
-and ``shipped`` in the paper's columns.
+in the paper's columns.
 """
 
 import argparse
@@ -100,7 +100,7 @@ def rows(arguments: argparse.Namespace) -> Iterable[Row]:
         yield Row("cINN", "couplings", partial(couplings, of_papers), tints=tuple(TINTS))
         yield Row("cINN, autoregressive", "natural", partial(learnt, own))
         yield from (method_row(name, run) for name in METHODS if name != "colorgan")
-    if arguments.table in ("shipped", "table-1"):
+    elif arguments.table == "shipped":
         yield shipped("cINN as shipped", "natural", learnt)
     elif arguments.table == "rooms":
         yield from (rooms, method_row("colorgan", run))
@@ -211,7 +211,7 @@ def measures_of(found: dict[Row, dict[str, Any]], arguments: argparse.Namespace)
     """Make the table of measures: each row with its tints, and the references."""
     papers = arguments.table == "table-1"  # the best tints alone, and no costs
     first = next(iter(found.values()))
-    told = PAPER[1:] if arguments.table in ("photos", "shipped") else ()  # by table-1
+    told = PAPER[1:] if arguments.table == "photos" else ()  # by table-1
     columns = [c for c in (PAPER if papers else COLUMNS) if c in first and c not in told]
     lines: list[tuple[str, dict[str, Any], dict[str, str]]] = []
     for row, report in found.items():
