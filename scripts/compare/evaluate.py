@@ -122,7 +122,7 @@ def method_row(name: str, run: Path) -> Row:
 
 
 def shipped(title: str, model: str, load: Callable[[], Model]) -> Row:
-    return Row(title, f"{model}-{MODELS[model].sha256}", load, tints=tuple(TINTS))
+    return Row(title, f"{model}-{MODELS[model].sha256}", load, tints=("tint*", "saturations"))
 
 
 def learnt(path: Path | None = None) -> Colorizer:
