@@ -58,16 +58,17 @@ def test_all_of_a_photos_own_code_gives_its_own_colours(shipped_colorizer, coffe
     assert np.hypot(*own).mean() > 10
 
 
-def test_a_transfer_moves_colours_towards_the_reference(shipped_colorizer, photo, coffee):
-    """Coffee is brown; its transfer is browner than the photo's samples of the same noise."""
-    conditioned, reference = shipped_colorizer.condition(photo), shipped_colorizer.reference(coffee)
+def test_a_transfer_moves_colours_towards_the_reference(shipped_colorizer, examples, coffee):
+    """Coffee is brown; under its code a rock, which may have many colours, is browner than in samples."""
+    conditioned = shipped_colorizer.condition(examples / "canyon-wren.jpg")
+    reference = shipped_colorizer.reference(coffee)
     samples = conditioned.transfer(reference, n=2, temperature=0.5, seed=3)
     assert [sample.seed for sample in samples] == [3, 4]
     assert chroma_error(samples[0].ab, samples[1].ab) > 0.1
     goal = coffee.lab(64, 64)[1:].mean((1, 2))
     for sample, drawn in zip(samples, conditioned.sample(n=2, temperature=0.5, seed=3), strict=True):
         distances = [np.hypot(*(s.ab.mean((1, 2)) - goal)) for s in (sample, drawn)]
-        assert distances[0] < 0.8 * distances[1]
+        assert distances[0] < 0.7 * distances[1]
 
 
 def test_noise_alone_is_a_sample(colorizer, conditioned, coffee):
