@@ -197,7 +197,7 @@ def _start(
     forward: nn.Module = _Forward(model, task, config, dtype)
     if processes.count > 1:  # gradients are averaged
         forward = DistributedDataParallel(forward, device_ids=[device] if device.type == "cuda" else None)
-    state = RunState(run, model, task.optimizer(model, groups, config), task, config, dtype)
+    state = RunState(run, model, task.optimizer(model, groups, config, dtype), task, config, dtype)
     step = _Step(forward, state, options, [p for parameters, _ in groups for p in parameters])
     if saved is not None:
         state.load_state_dict(saved)

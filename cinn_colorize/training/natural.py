@@ -5,7 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -83,7 +83,7 @@ class NaturalTask(PhotoTask[Natural]):
             parameter.requires_grad_(True)
         return [(deep, config.backbone_rate)] if deep else []
 
-    def optimizer(self, model: Natural, groups: Groups, config: TrainingConfig) -> Optimizer:
+    def optimizer(self, model: Natural, groups: Groups, config: Any, precision: torch.dtype) -> Optimizer:
         """Use Muon for matrices and convolutions inside the networks, and Adam for the rest.
 
         Muon is scaled so that a rate means the same as for Adam (Liu et al. 2025,
@@ -95,7 +95,7 @@ class NaturalTask(PhotoTask[Natural]):
             for use_muon in (True, False):
                 if some := [p for p in parameters if (id(p) in by_muon) == use_muon]:
                     parts.append({"params": some, "factor": factor, "use_muon": use_muon})
-        kind, rate = muon(next(model.parameters()).device), config.learning_rate
+        kind, rate = muon(next(model.parameters()).device, precision), config.learning_rate
         return kind(parts, rate, betas=self.betas, weight_decay=config.weight_decay, nesterov=True)
 
     def crop(self, config: NaturalTraining) -> Prepare:
@@ -168,11 +168,11 @@ def batch_nll(
     return {r: torch.cat([part[r] for part in parts if r in part]) for r in parts[0]}
 
 
-def muon(device: torch.device) -> Callable[..., Optimizer]:
+def muon(device: torch.device, precision: torch.dtype) -> Callable[..., Optimizer]:
     """Return timm's optimiser Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
 
-    timm orthogonalises in bf16, which processors without such instructions emulate: a step of the coarse flow
-    then spent two thirds of its time there. So a CPU takes fp32. DataError if timm is not installed.
+    timm orthogonalises in bf16, which many processors emulate: a step of the coarse flow then spent two
+    thirds of its time there. So a CPU takes the precision of the run. DataError if timm is not installed.
     """
     try:
         import timm.optim.muon as implementation  # timm takes seconds to import
@@ -181,8 +181,8 @@ def muon(device: torch.device) -> Callable[..., Optimizer]:
     # No option of the class reaches it.
     original = implementation.zeropower_via_newtonschulz
     original = getattr(original, "func", original)
-    precise = partial(original, dtype=torch.float32)
-    implementation.zeropower_via_newtonschulz = precise if device.type == "cpu" else original
+    chosen = partial(original, dtype=precision)
+    implementation.zeropower_via_newtonschulz = chosen if device.type == "cpu" else original
     kind: Callable[..., Optimizer] = implementation.Muon
     return kind
 

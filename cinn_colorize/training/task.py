@@ -124,7 +124,7 @@ class Task(Generic[Model]):
         """Return the parameters that learn, in groups."""
         return [([p for p in model.parameters() if p.requires_grad], 1.0)]
 
-    def optimizer(self, model: Model, groups: Groups, config: TrainingConfig) -> Optimizer:
+    def optimizer(self, model: Model, groups: Groups, config: Any, precision: torch.dtype) -> Optimizer:
         """Build the optimiser, AdamW; its groups hold the factor of the learning rate as ``factor``."""
         parts = [{"params": parameters, "factor": factor} for parameters, factor in groups]
         rate, decay = config.learning_rate, config.weight_decay

@@ -25,7 +25,7 @@ class Descent(TinyTask):
 
     exploding = float("inf")
 
-    def optimizer(self, model, groups, config):
+    def optimizer(self, model, groups, config, precision):
         return torch.optim.SGD(
             [{"params": parameters, "factor": factor} for parameters, factor in groups], 1.0
         )
@@ -126,7 +126,7 @@ def test_weights_without_a_gradient_decay(kind):
             NaturalTraining(weight_decay=0.25),
         )
     groups = task.learning(model, config)
-    optimizer = task.optimizer(model, groups, config)
+    optimizer = task.optimizer(model, groups, config, torch.float32)
     for group in optimizer.param_groups:
         group["lr"] = 0.1
     learning = [parameter for parameters, _ in groups for parameter in parameters]

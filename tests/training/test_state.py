@@ -24,7 +24,7 @@ from cinn_colorize.training.state import (
 def begun(run, steps=0):
     """A run after some steps of random gradients, the last of which was skipped."""
     task, model = TinyTask([]), build()
-    optimizer = task.optimizer(model, task.learning(model, CONFIG), CONFIG)
+    optimizer = task.optimizer(model, task.learning(model, CONFIG), CONFIG, torch.float32)
     state = RunState(run, model, optimizer, task, CONFIG, torch.float32)
     for step in range(steps):
         state.seen += CONFIG.batch
