@@ -125,7 +125,7 @@ class Task(Generic[Model]):
         return [([p for p in model.parameters() if p.requires_grad], 1.0)]
 
     def optimizer(self, model: Model, groups: Groups, config: Any, precision: torch.dtype) -> Optimizer:
-        """Build the optimiser, AdamW; its groups hold the factor of the learning rate as ``factor``."""
+        """Build the optimiser, AdamW in any precision; its groups hold the factor of rates as ``factor``."""
         parts = [{"params": parameters, "factor": factor} for parameters, factor in groups]
         rate, decay = config.learning_rate, config.weight_decay
         return torch.optim.AdamW(parts, rate, betas=self.betas, weight_decay=decay, fused=True)

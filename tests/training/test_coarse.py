@@ -124,17 +124,28 @@ def test_muon_gets_the_maps_between_hidden_layers(task):
     assert {f"{first}.{n}" for n in ("position", "embed.weight", "to_affine.weight")} <= by_adam
 
 
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_on_a_cpu_muon_rounds_to_bf16_only_in_a_run_in_bf16(task, precision):
-    # Where these instructions are emulated, its products take two thirds of a step.
+def muon_step(task, precision):
+    """The first step of a matrix of zeros, on a CPU in a run of some precision."""
     model, config = build(), CoarseTraining(weight_decay=0.0)
     optimizer = task.optimizer(model, task.learning(model, config), config, precision)
     weight = model.get_parameter(f"levels.{COARSE}.refine.weight")
     weight.data.zero_()
     weight.grad = torch.rand(weight.shape, generator=torch.Generator().manual_seed(0))
     optimizer.step()
-    few = len(weight.unique()) < weight.numel() / 2  # bf16 has 8 bits of mantissa
-    assert few == (precision is torch.bfloat16)
+    return weight.detach()
+
+
+def test_muon_does_not_round_to_bf16_on_a_cpu_in_fp32(task):
+    # Where these instructions are emulated, its products take two thirds of a step.
+    step = muon_step(task, torch.float32)
+    assert not torch.equal(step.bfloat16().float(), step)
+    assert len(step.unique()) > step.numel() / 2  # bf16 has 8 bits of mantissa
+
+
+def test_muon_rounds_to_bf16_on_a_cpu_in_bf16(task):
+    step = muon_step(task, torch.bfloat16)
+    assert len(step.unique()) < step.numel() / 2
+    torch.testing.assert_close(step, muon_step(task, torch.float32), rtol=0, atol=0.05 * step.abs().max())
 
 
 def test_all_that_learns_has_a_gradient(task):
