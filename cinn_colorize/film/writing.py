@@ -45,13 +45,13 @@ class FilmWriter:
         self._key = hashlib.sha256(key.encode()).hexdigest()[:16]
 
     def prepare(self) -> None:
-        """Make the folder of the segments, and remove what is of no use there; one process does so."""
+        """Make the folder of segments, and remove what killed or other calls left; one process does so."""
         with self._raising():
             self.folder.mkdir(exist_ok=True)
             remove_leftovers(self.folder)
-            for path in self.folder.glob("*.segment"):
-                if not path.name.startswith(self._key):
-                    path.unlink()
+            remove_leftovers(self.path.parent)
+            for path in {*self.folder.glob("*.segment")} - {*self.folder.glob(f"{self._key}_*")}:
+                path.unlink()
 
     def has(self, start: int, end: int | None) -> bool:
         """Return whether the segment of the frames from time stamp ``start`` to ``end`` is finished."""

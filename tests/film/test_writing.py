@@ -34,6 +34,14 @@ def written(films, tmp_path_factory):
     return {name: fm.write(*fm.writer_for(path, folder)) for name, path in films.items()}
 
 
+def write_until(moment, *places):
+    """Write a film in a process of its own, which may be killed at a moment; return its exit code."""
+    process = multiprocessing.get_context("spawn").Process(target=fm.write_until, args=(moment, *places))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
 def same_times(ones, others, within):
     assert len(ones) == len(others)
     assert all(abs(one - other) <= within for one, other in zip(ones, others, strict=True))
@@ -116,22 +124,15 @@ def test_unfinished_film_is_resumed_with_the_same_bytes(films, written, tmp_path
 
 @pytest.mark.ci
 def test_killed_film_is_resumed_with_the_same_bytes(films, tmp_path):
+    """Killed inside a segment, before a segment has its name, before the film has it: 8 of 5 frames each."""
     source = films["variable.mp4"]
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
-    fm.write_slowly(source, tmp_path / "whole")
-    kills = 0
-    for pause in (1.5, 2, 2.5, 60):
-        process = multiprocessing.get_context("spawn").Process(
-            target=fm.write_slowly, args=(source, tmp_path / "killed")
-        )
-        process.start()
-        process.join(pause)
-        if process.is_alive():
-            os.kill(process.pid, signal.SIGKILL)
-            kills += 1
-        process.join()
-    assert kills
+    fm.write(*fm.writer_for(source, tmp_path / "whole"), parts=8)
+    for moment, left in (3, [".part"]), (11, [".part", ".segment"]), (42, 8 * [".segment"]):
+        assert write_until(moment, source, tmp_path / "killed") == -signal.SIGKILL
+        assert sorted(path.suffix for path in tmp_path.glob("killed/.*.parts/*")) == left
+    assert write_until(None, source, tmp_path / "killed") == 0
     (whole,), (killed,) = (list((tmp_path / name).iterdir()) for name in ("whole", "killed"))
     assert whole.read_bytes() == killed.read_bytes()
 
