@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar
 
 from cinn_colorize.errors import DataError, os_errors_as, printable_name
-from cinn_colorize.files.atomic import FULL, writing
+from cinn_colorize.files.atomic import FULL, remove_leftovers, writing
 
 log = logging.getLogger(__name__)
 
@@ -145,8 +145,8 @@ def cached(url: Url, folder: Path) -> Path:
         with FileLock(f"{target}.lock"):
             if target.exists() and size in (None, target.stat().st_size):
                 return target
-            free = shutil.disk_usage(folder).free
-            if size and free < size:
+            remove_leftovers(folder)  # of fetches that were killed
+            if size and size > (free := shutil.disk_usage(folder).free):
                 missing = f"{free / 1e9:.1f} GB are free there, {size / 1e9:.1f} GB are needed"
                 raise DataError(f"{printable_name(folder)}: {missing} for {url.shown}")
             log.info("fetching %s to %s", url.shown, printable_name(folder))

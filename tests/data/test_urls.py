@@ -4,6 +4,9 @@ import http.server
 import logging
 import os
 import re
+import signal
+import subprocess
+import sys
 import threading
 import zipfile
 from functools import partial
@@ -12,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers import needs
+from helpers import ENVIRONMENT, needs
 
 from cinn_colorize.data.sources import Reader, find_photos
 from cinn_colorize.data.urls import Url, cached, find
@@ -201,6 +204,24 @@ def test_shards_are_kept_in_a_folder(folder, served, tmp_path):
     assert again == photos
     changed = {path for path, time in times.items() if path.stat().st_mtime_ns != time}
     assert changed == {cut}
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from cinn_colorize.data.urls import Url, cached
+sys.addaudithook(lambda event, _: event == "os.rename" and os.kill(os.getpid(), signal.SIGKILL))
+cached(Url(sys.argv[1]), pathlib.Path(sys.argv[2]))
+"""
+
+
+def test_what_a_killed_fetch_left_is_removed_by_the_next(served, folder, tmp_path):
+    url = Url(f"{served[0]}/photos-train-0.zip")
+    killed = subprocess.run([sys.executable, "-c", KILLED, url, tmp_path], env=ENVIRONMENT)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = tmp_path.glob("*.part")
+    assert left.stat().st_size == (folder / url.name).stat().st_size
+    assert cached(url, tmp_path).read_bytes() == (folder / url.name).read_bytes()
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("served", [False], indirect=True, ids=["no ranges"])
