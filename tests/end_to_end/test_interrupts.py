@@ -80,7 +80,7 @@ def begun(run):
     ],
 )
 def test_train_stopped_while_its_data_loaders_start(photos, narrow_weights, tmp_path, number, wait):
-    run = train(tmp_path, photos, narrow_weights, "--photos", 20, "--batch", 2, "--workers", 1)
+    run = train(tmp_path, photos, narrow_weights, "--photos", 60, "--batch", 2, "--workers", 1)
     wait_for(lambda: spawned_by(run.pid))
     time.sleep(wait)
     os.killpg(run.pid, number)
@@ -88,7 +88,7 @@ def test_train_stopped_while_its_data_loaders_start(photos, narrow_weights, tmp_
     assert code == 130, lines
     assert not [line for line in lines if "Traceback" in line or "rror" in line]
     kept = re.fullmatch(
-        r"cinn-colorize: stopped; run/(checkpoint-\d+\.pt) is kept, after (\d+) of 20 photos; "
+        r"cinn-colorize: stopped; run/(checkpoint-\d+\.pt) is kept, after (\d+) of 60 photos; "
         r"continue with --resume --run run",
         lines[-1],
     )
@@ -99,7 +99,7 @@ def test_train_stopped_while_its_data_loaders_start(photos, narrow_weights, tmp_
     again = ["--data", photos, "--start", narrow_weights, "--run", "run", "--device", "cpu", "--resume"]
     if wait == 1.5:
         rest = process(tmp_path, "train", *again)
-        assert "20 to see, in 10 steps of 2" in rest.stderr
+        assert "60 to see, in 30 steps of 2" in rest.stderr
         assert (rest.returncode, rest.stdout) == (0, "run/natural.safetensors\n"), rest.stderr
 
 
