@@ -95,7 +95,8 @@ export function trace(canvas, { points, width, erase }, size) {
   context.lineCap = context.lineJoin = "round";
   context.lineWidth = (width / 100) * Math.max(canvas.width, canvas.height);
   context.beginPath();
-  for (const { x, y } of [points[0], ...points]) context.lineTo(x * scale, y * scale);
+  context.moveTo(points[0].x * scale + 0.1, points[0].y * scale); // a dot without any length would not be drawn
+  for (const { x, y } of points) context.lineTo(x * scale, y * scale);
   context.stroke();
 }
 
