@@ -34,7 +34,7 @@ from cinn_colorize.errors import (
     counted,
     printable_name,
 )
-from cinn_colorize.files.atomic import TemporaryFolder, original_at, sha256, writing
+from cinn_colorize.files.atomic import TemporaryFolder, mode_like, original_at, sha256, writing
 from cinn_colorize.files.formats import SUFFIXES, is_film, own_suffix
 from cinn_colorize.files.processes import CONTEXT, end_with_parent
 from cinn_colorize.files.signals import blocked_in_children
@@ -44,6 +44,8 @@ from cinn_colorize.film.shots import Shot, read_shots, write_shots
 from cinn_colorize.film.story import SURVEYED, Part, colorize_part, hints_at, sheet_row, survey, typical
 from cinn_colorize.film.writing import FilmWriter, read_recipe
 from cinn_colorize.imaging.options import FilmEncoding
+from cinn_colorize.imaging.photo import recipe_at
+from cinn_colorize.methods.base import sha256_of
 from cinn_colorize.methods.contact_sheet import contact_sheet, save_sheet
 from cinn_colorize.methods.recipe import differences
 from cinn_colorize.models.registry import MODELS
@@ -66,7 +68,8 @@ class FilmPlan(SamplesPlan):
     def recipe(self, network: ModelSpec, film: Path) -> dict[str, str]:
         """Return what the recipes of all versions of a film say, beside their seeds."""
         request = self.request
-        parts = {"from": request.start, "to": request.end, "shots": request.shots and sha256(request.shots)}
+        shots = request.shots and sha256_of(request.shots, FilmError)
+        parts = {"from": request.start, "to": request.end, "shots": shots}
         return {
             "version": __version__,
             **self.shared(network),
@@ -193,7 +196,6 @@ class Films:
         missing = [seed for seed in states if states[seed] is State.MISSING]
         if not missing:
             return
-        check_names(outputs[seed] for seed in missing)
         writers = {
             seeds.index(seed): FilmWriter(outputs[seed], film, planned.target, _of_seed(recipe, seed))
             for seed in missing
@@ -210,21 +212,30 @@ class Films:
         """Write a table of the shots of a film, and a contact sheet."""
         film, plan = _opened(path), self.plan
         table = plan.folder / f"{path.stem}_shots.tsv"
+        self._claim(film, [table])
         if plan.keeps(table):
             plan.leave(film.name, table, {})
             return
         make_folder(plan.folder, plan.folder)
-        parts, (first, *_) = self._surveyed(film, table, plan.recipe(self._spec, path))
+        recipe = plan.recipe(self._spec, path)
+        parts, (first, *_) = self._surveyed(film, table, recipe)
+        starts = range(0, len(parts), _ROWS)
+        sheets = [table.with_suffix(f".{k // _ROWS}.jpg" if len(starts) > 1 else ".jpg") for k in starts]
+        about = {"version": __version__, "sheet": "true", "original": recipe["original"]}
+        for sheet in sheets:  # a call that was stopped may have left some
+            if plan.keeps(sheet) and recipe_at(sheet).get("original") != about["original"]:
+                plan.leave(film.name, sheet, {})
+                return
         rows = [self._steps.begin(sheet_row, film, part, plan.method, own=["colorizer"]) for part in parts]
         tiles = []
         for part, begun in zip(parts, rows, strict=True):
             tiles.append(self._steps.result_of(begun))
             self._steps.add((1 - SURVEYED) * len(part.times))
-        for k in range(0, len(tiles), _ROWS):
-            sheet = table.with_suffix(f".{k // _ROWS}.jpg" if len(tiles) > _ROWS else ".jpg")
-            save_sheet(contact_sheet([*chain(*tiles[k : k + _ROWS])], len(tiles[0])), sheet)
+        for k, sheet in zip(starts, sheets, strict=True):
+            shown = contact_sheet([*chain(*tiles[k : k + _ROWS])], len(tiles[0]))
+            save_sheet(shown, sheet, about, mode=mode_like(path))
             yield Result(path, sheet, path.stat().st_size, path.stat().st_mtime)
-        write_shots(table, [replace(part.shot, seed=first) for part in parts])
+        write_shots(table, [replace(part.shot, seed=first) for part in parts], mode_like(path))
         _record(table).unlink(missing_ok=True)
         yield Result(path, table, path.stat().st_size, path.stat().st_mtime)
 
@@ -232,12 +243,17 @@ class Films:
         own = film.path.suffix.lower()
         fitting = [suffix for suffix, format in FORMATS.items() if format == target.format]
         outputs = self.plan.outputs(film.path, film.path.stem, own if own in fitting else fitting[0])
-        for output in outputs.values():
+        self._claim(film, outputs.values())
+        return outputs
+
+    def _claim(self, film: FilmReader, outputs: Iterable[Path]) -> None:
+        """Refuse names that results of another film have, or that are too long, before anything is done."""
+        for output in outputs:
+            check_names([_record(output)])
             owner = self._owners.setdefault(output, film.path)
             if owner != film.path:
                 problem = f"its results would have the same names as those of {printable_name(owner)}"
                 raise FilmError(f"{film.name}: {problem}; colorize it in a call with another -o")
-        return outputs
 
     def _shots(self, film: FilmReader) -> list[Shot]:
         """Read the table of shots, if there is one; an error if it does not fit the film."""
@@ -353,9 +369,8 @@ class _Steps:
             value, records = future.result()
         except BrokenProcessPool:
             self._pool = None
-            raise WorkerError(
-                "a process was killed; if memory ran out, use fewer --workers; the same command continues"
-            ) from None
+            advice = "if memory ran out, use fewer --workers; the same command continues"
+            raise WorkerError(f"a process was killed; {advice}") from None
         for record in records:
             if (message := record.getMessage()) not in self._told:  # several steps read a film
                 self._told.add(message)

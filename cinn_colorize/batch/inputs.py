@@ -47,9 +47,9 @@ def find_inputs(
     """
     search = _Search(recursive, output, [] if not_taken is None else not_taken, takes or is_photo)
     items: list[Input | PhotoError] = []
-    matches = [(argument, _matches(argument)) for argument in arguments]
+    matches = [(argument, search.meant(_matches(argument))) for argument in arguments]
     paths = [path for argument, matched in matches for path in matched or [argument]]
-    several = recursive and sum(map(os.path.isdir, paths)) > 1
+    several = recursive and sum(os.path.isdir(path) and not search.is_output(path) for path in paths) > 1  # noqa: PTH112
     for argument, matched in matches:
         if matched == []:
             items.append(PhotoError(missing(argument, "no file matches this pattern")))
@@ -77,6 +77,8 @@ def checked(inputs: list[Input | PhotoError]) -> list[Input | PhotoError]:
 
 def read_list(content: bytes, name: str, *, null: bool) -> list[Path]:
     """Return the names in a list, one per line, or with ``null`` each ended by a zero byte."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # UTF-16, which Windows PowerShell writes
+        content = content.decode("utf-16", "replace").encode()
     if null:
         names = content.split(b"\0")
     elif b"\0" in content:
@@ -182,6 +184,11 @@ class _Search:
                 but = f", but {files}" if files else ""
                 yield PhotoError(f"{printable_name(path)}: no photos in this folder{but}{hint}")
 
+    def meant(self, matches: list[Path] | None) -> list[Path] | None:
+        """Return the matches of a pattern without the output folder and links to folders; None for None."""
+        self.not_taken.extend(filter(is_linked_folder, matches or []))
+        return matches and [m for m in matches if not (is_linked_folder(m) or self.is_output(m))]
+
     def _walk(self, folder: Path, below: Path) -> Iterator[Input | PhotoError]:
         """Yield photos of a folder by name, then those of its subfolders; none hidden, none behind links."""
         waiting = [(folder, below)]
@@ -200,12 +207,12 @@ class _Search:
                     subfolders.append((path, below / entry.name))
                 elif _may_be_photo(entry) and self.takes(path):
                     yield Input(path, below, named=False)
-                elif not os.path.isdir(path) or (self.recursive and not self._is_output(path)):  # noqa: PTH112
+                elif not os.path.isdir(path) or (self.recursive and not self.is_output(path)):  # noqa: PTH112
                     self.not_taken.append(path)
             if self.recursive:
-                waiting += [place for place in reversed(subfolders) if not self._is_output(place[0])]
+                waiting += [place for place in reversed(subfolders) if not self.is_output(place[0])]
 
-    def _is_output(self, folder: Path) -> bool:
+    def is_output(self, folder: Path) -> bool:
         try:
             return self.output.samefile(folder)
         except OSError:  # the output folder does not exist yet

@@ -22,7 +22,7 @@ from cinn_colorize.files.atomic import check_output
 log = logging.getLogger(__name__)
 
 # The keys that identify a result; the rest of a line is for people.
-_IDENTITY = ("size", "mtime", "seed", "seeds", "settings")
+_IDENTITY = ("size", "mtime", "seed", "seeds", "order", "settings")
 _START = b'{"input": '  # of each line
 
 
@@ -30,13 +30,15 @@ class Manifest:
     """The results that are done, and the file that records them, which is read if it exists.
 
     Results are made with ``settings``, see :meth:`.Plan.settings`; ``seeds`` are the first and the last of a
-    photo's samples. A file that cannot be used is a DataError.
+    photo's samples, and ``order`` that on its sheet. A file that cannot be used is a DataError.
     """
 
-    def __init__(self, path: Path, settings: Mapping[str, str], seeds: tuple[int, int]) -> None:
+    def __init__(
+        self, path: Path, settings: Mapping[str, str], seeds: tuple[int, int], order: str = "seed"
+    ) -> None:
         check_output(path)
-        self.path, self._name = path, printable_name(path)
-        self._settings, self._seeds = settings, seeds
+        self.path, self._name, self._settings = path, printable_name(path), settings
+        self._sheet = {"seeds": [*seeds], **({"order": order} if order != "seed" else {})}
         self._done: dict[str, bytes] = {}  # by output, a digest of its identity
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +93,7 @@ class Manifest:
             "size": event.size,
             "mtime": event.mtime,
             "output": os.fspath(event.output),
-            **({"seeds": [*self._seeds]} if event.seed is None else {"seed": event.seed}),
+            **(self._sheet if event.seed is None else {"seed": event.seed}),
             "log_prob": event.log_prob,
             "ms": event.ms,
             "settings": self._settings,

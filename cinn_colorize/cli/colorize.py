@@ -18,7 +18,7 @@ from cinn_colorize.cli.summary import report, report_dry_run
 from cinn_colorize.errors import DataError, PhotoError, os_errors_as, printable_name
 from cinn_colorize.files.formats import OUTPUT_SUFFIXES, format_of_name
 from cinn_colorize.files.limits import read_lines, read_stream, read_table
-from cinn_colorize.imaging.options import option
+from cinn_colorize.imaging.options import HintReach, option
 from cinn_colorize.request import SampleRequest
 
 if TYPE_CHECKING:
@@ -90,9 +90,7 @@ class BatchOptions:
     null: bool = option(False, None, "Names in lists end in zero bytes.", "-0 --null")
     manifest: Path | None = option(None, "FILE", _MANIFEST)
     shard: str | None = option(None, "I/N", "Colorize only share I of N.")
-    workers: int | None = option(
-        None, "N", "Number of photos colorized at a time.", min=1, show_default="cores"
-    )
+    workers: int | None = option(None, "N", "Photos colorized at a time.", min=1, show_default="cores")
     dry_run: bool = option(False, None, _DRY_RUN)
     address: str | None = option(None, "HOST:PORT|auto|local", _ADDRESS)
 
@@ -129,8 +127,8 @@ class BatchOptions:
         if self.manifest and (not self.dry_run or self.manifest.exists()):
             from cinn_colorize.batch.manifest import Manifest
 
-            seeds = plan.seeds[0], plan.seeds[-1]
-            manifest = stack.enter_context(Manifest(self.manifest, plan.settings(spec), seeds))
+            how = plan.settings(spec), (plan.seeds[0], plan.seeds[-1]), plan.method.order
+            manifest = stack.enter_context(Manifest(self.manifest, *how))
         return Batch(inputs, plan, spec, self.workers, manifest, cluster)
 
     def inputs(self, photos: list[Path], output: Path, not_taken: list[Path]) -> "list[Input | PhotoError]":
@@ -240,6 +238,8 @@ def _check(request: SampleRequest, network: common.BatchModelOptions) -> None:
             raise typer.BadParameter(problem, param_hint="--engine")
         if pages and pages.first != pages.last:
             raise typer.BadParameter("hints apply to one page", param_hint="--pages")
+    elif request.hint_reach is not HintReach.thing:
+        raise typer.BadParameter("requires --hint or --hints", param_hint="--hint-reach")
     common.check_engine(network.engine, network.device, network.precision)
 
 

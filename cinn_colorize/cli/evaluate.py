@@ -46,14 +46,10 @@ _TEMPERATURES = (
 _METRICS = f"Slower measures to add: {', '.join(_NEEDED)}."
 _REFERENCE = "Colour photos to compare the samples with, for kid_lite0 and fid."
 _LIMIT = "Use only the first N reference photos, sorted by name."
-_LABELS = (
-    "ImageNet classes of the photos, for top5_lite0 and top5_vgg16: a table with the columns entry and class."
-)
+_LABELS = "ImageNet classes of photos, for top5_lite0 and top5_vgg16: a table with columns entry and class."
 _GUIDANCE = f"Guidance of the samples, 0 to {MAX_GUIDANCE:g}; the likelihood is always computed without."
 _PLOT = "Plot how well the spread of the samples predicts the photos, for a single -t."
-_AGAINST = (
-    "Compare with an earlier result of --json, photo by photo: add tables of differences from its rows."
-)
+_AGAINST = "Compare with an earlier result of --json, photo by photo: add tables of differences from it."
 _SUBSETS = (
     "Measure photos by what they show too: a table with the columns entry and shows, words separated by "
     "commas."

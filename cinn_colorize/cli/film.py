@@ -67,6 +67,8 @@ def film(
     common.check_engine(network.engine, network.device, network.precision)
     if out.sheet and (request.shots or work.dry_run):
         raise typer.BadParameter("--sheet excludes --shots and --dry-run; leave these out")
+    if work.dry_run and out.as_json:
+        raise typer.BadParameter("--json prints results, and --dry-run makes none; leave out one of them")
     if request.end is not None and request.end <= (request.start or 0):
         raise typer.BadParameter("must be later than --from", param_hint="--to")
     info = network.info

@@ -177,6 +177,5 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise typer.BadParameter(
-            f"cannot listen on {host}:{port} ({reason}); choose another", param_hint="--host, --port"
-        ) from error
+        problem = f"cannot listen on {host}:{port} ({reason}); choose another"
+        raise typer.BadParameter(problem, param_hint="--host, --port") from error

@@ -94,9 +94,7 @@ class SettingOptions:
     panel: ClassVar[str] = RUN
 
     photos: int | None = option(None, "N", _PHOTOS, min=1, show_default=_OF_TASK)
-    batch: int | None = option(
-        None, "N", "Number of photos per step, over all processes.", min=1, show_default=_OF_TASK
-    )
+    batch: int | None = option(None, "N", "Photos a step, over all processes.", min=1, show_default=_OF_TASK)
     learning_rate: float | None = option(
         None, "RATE", "Peak of the learning rate.", "--lr", min=0, show_default=_OF_TASK
     )

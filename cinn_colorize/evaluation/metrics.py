@@ -221,9 +221,8 @@ class Tinted:
     def __init__(self, photo: Square, center: Floats, samples: int, seed: int) -> None:
         self._photo, self._center = photo, limited(center)
         self._normal = np.random.default_rng((seed, samples)).standard_normal((samples, 2))
-        self._large = np.stack(
-            [cv2.resize(plane, photo.L.shape, interpolation=cv2.INTER_CUBIC) for plane in center]
-        ).astype(np.float32)
+        large = [cv2.resize(plane, photo.L.shape, interpolation=cv2.INTER_CUBIC) for plane in center]
+        self._large = np.stack(large).astype(np.float32)
 
     def isotropic(self, sigma: float) -> Statistics:
         """Compare samples whose tints deviate by ``sigma`` in a and in b with the photo."""

@@ -72,9 +72,8 @@ class KidLite0(Measure):
 
     def __init__(self, reference: Sequence[Source], device: torch.device, progress: Progress) -> None:
         self._network = _Lite0(device)
-        self._reference = np.concatenate(
-            [self._network.penultimate(rgb) for rgb in _read_all(reference, progress)]
-        )
+        found = [self._network.penultimate(rgb) for rgb in _read_all(reference, progress)]
+        self._reference = np.concatenate(found)
 
     def of(self, pictures: Doubles, photo: Square, source: Source) -> Floats:
         return self._network.penultimate(pictures)
@@ -198,9 +197,8 @@ def read_labels(path: Path, photos: Sequence[Source], root: Path) -> dict[Source
     except ValueError as error:
         raise malformed(path, "class", content) from error
     if beyond := [c for c in classes.values() if not 0 <= c < 1000]:
-        raise DataError(
-            f"{printable_name(path)}: {beyond[0]} is not a class of ImageNet; classes go from 0 to 999"
-        )
+        problem = f"{printable_name(path)}: {beyond[0]} is not a class of ImageNet; classes go from 0 to 999"
+        raise DataError(problem)
     named = {source: source.name_in(root) for source in photos}
     labels = {source: classes[entry] for source, entry in named.items() if entry in classes}
     if not labels:
@@ -246,9 +244,8 @@ def _package(name: str, measure: str) -> ModuleType:
             warnings.simplefilter("ignore")
             return importlib.import_module(name)
     except ImportError as error:
-        raise DataError(
-            f"{measure}: requires the package {error.name}; pip install 'cinn-colorize[evaluation]'"
-        ) from error
+        problem = f"{measure}: requires the package {error.name}; pip install 'cinn-colorize[evaluation]'"
+        raise DataError(problem) from error
 
 
 @contextmanager

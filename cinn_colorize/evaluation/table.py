@@ -143,9 +143,8 @@ class Report:
             parts.append(_table(compared, next(iter(compared.values())).measures, 0))
             drawn = f", drawn by {earlier.network}" if earlier.network else ""
             both = counted(len(self._both(earlier)), "photo")
-            parts.append(
-                f"Differences to {earlier.name}{drawn}, photo by photo, on {both}; ± is their standard error."
-            )
+            differences = f"Differences to {earlier.name}{drawn}, photo by photo, on {both}"
+            parts.append(f"{differences}; ± is their standard error.")
         if subsets:
             within = {
                 f"{word} ({len(photos & set(self.names))}), {label}": self._within(row, photos)
@@ -254,9 +253,8 @@ def read_earlier(path: Path, photos: Sequence[str], samples: int) -> Earlier:
         network = evaluations[0].get("network")
         drawn_by = DrawnBy.from_json(network) if network else None
     except (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise DataError(
-            f"{name}: not a result with values of each photo; make it with evaluate --json"
-        ) from error
+        problem = f"{name}: not a result with values of each photo; make it with evaluate --json"
+        raise DataError(problem) from error
     if made_with != {samples}:
         raise DataError(f"{name}: made with --samples {min(made_with)}; choose the same number")
     earlier = Earlier(name, rows, drawn_by)
@@ -271,10 +269,8 @@ def statistics_by_name(per_photo: Any, row: str) -> dict[str, Statistics]:
     terms: dict[str, list[Term]] = {}
     for measure, found in per_photo[row].items():
         weights = found.get("weights", [1.0] * len(names))
-        terms[measure] = [
-            Term(_float(value), _float(weight))
-            for value, weight in zip(found["values"], weights, strict=True)
-        ]
+        pairs = zip(found["values"], weights, strict=True)
+        terms[measure] = [Term(_float(value), _float(weight)) for value, weight in pairs]
     photos = [dict(zip(terms, of_photo, strict=True)) for of_photo in zip(*terms.values(), strict=True)]
     return dict(zip(names, photos, strict=True))
 

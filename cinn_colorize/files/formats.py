@@ -52,9 +52,8 @@ _FILM_SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m2v", ".vob", ".ts", ".mts", ".m2ts",
     ".wmv", ".flv", ".ogv", ".3gp", ".mxf", ".dv",
 )  # fmt: skip
-_FILM = re.compile(
-    rb"....ftyp|\x1a\x45\xdf\xa3|RIFF....AVI |\0\0\x01\xba", re.DOTALL
-)  # MP4, Matroska, AVI, MPEG
+# MP4, Matroska, AVI, MPEG
+_FILM = re.compile(rb"....ftyp|\x1a\x45\xdf\xa3|RIFF....AVI |\0\0\x01\xba", re.DOTALL)
 
 
 def is_film(suffix: str, start: bytes = b"") -> bool:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from cinn_colorize.errors import CinnError, printable_name
-from cinn_colorize.files.atomic import writing
+from cinn_colorize.files.atomic import PUBLIC, writing
 from cinn_colorize.files.limits import read_table
 from cinn_colorize.film.motion import STRICT, Frame, brought, flow, joined, motion, reduced, shared
 from cinn_colorize.imaging.color import Floats
@@ -149,9 +149,9 @@ def table_of(shots: Iterable[Shot]) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def write_shots(path: Path, shots: Iterable[Shot]) -> None:
+def write_shots(path: Path, shots: Iterable[Shot], mode: int = PUBLIC) -> None:
     """Write a table of shots."""
-    with writing(path) as file:
+    with writing(path, mode) as file:
         file.write(table_of(shots))
 
 
@@ -178,9 +178,9 @@ def read_shots(path: Path, levels: Sequence[int]) -> list[Shot]:
             shots.append(shot_of(values, levels, end))
             end = shots[-1].end
         except ValueError as error:
-            errors.append(f"{printable_name(path)}: line {number}: {error}")
+            errors.append(f"line {number}: {error}")
     if errors or not shots:
-        raise CinnError("\n".join(errors) or f"{printable_name(path)}: no shots")
+        raise CinnError(f"{printable_name(path)}: {'; '.join(errors) or 'no shots'}")
     return shots
 
 

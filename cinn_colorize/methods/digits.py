@@ -223,9 +223,8 @@ def read_digit(path: str | os.PathLike[str]) -> Floats:
     ink = np.clip(image, 0, None) / max(image.max(), 1e-6)
     rows, columns = np.nonzero((ink > 0.3).any(1))[0], np.nonzero((ink > 0.3).any(0))[0]
     if image.max() < 25 or not len(rows):
-        raise DataError(
-            f"{printable_name(path)}: shows no digit; give an image of one digit in ink on plain paper"
-        )
+        problem = f"{printable_name(path)}: shows no digit; give an image of one digit in ink on plain paper"
+        raise DataError(problem)
     box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     scale = _BOX / max(box.shape)
     size = [max(1, round(side * scale)) for side in box.shape[::-1]]

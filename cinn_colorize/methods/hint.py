@@ -86,9 +86,8 @@ class Hint:
             if alpha:
                 raise ValueError("has alpha")
         except ValueError:
-            raise ValueError(
-                f"{found[3]!r} in the hint {text!r:.80} is not a colour; write #a02832, or a name such as red"
-            ) from None
+            problem = f"{found[3]!r} in the hint {text!r:.80} is not a colour"
+            raise ValueError(f"{problem}; write #a02832, or a name such as red") from None
         return cls(int(found[1]), int(found[2]), (red, green, blue), float(found[4] or 1))
 
     def __str__(self) -> str:

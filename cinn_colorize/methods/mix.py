@@ -103,9 +103,7 @@ def _joined(whole: Conditioned, both: Sequence[Sample], mask: Mask, recipe: Mapp
 class Mix(SampleMethod):
     """Two samples of a photo joined by a mask, one inside, the other outside."""
 
-    mask: (
-        Path | str
-    )  # a picture that is white inside and black outside, or "x,y", a pixel of the thing inside
+    mask: Path | str  # a picture, white inside and black outside, or "x,y", a pixel of the thing inside
     outside_seed: int
     max_pixels: int = MAX_PIXELS  # of the mask
     of: tuple[SampleMethod, ...] = ()  # what draws both, if it is more than their seeds

@@ -33,9 +33,8 @@ from cinn_colorize.models.registry import MAX_GUIDANCE, MODELS
 
 log = logging.getLogger(__name__)
 
-METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (Sampling, Variation, Transfer, Mix, Hinted, Strip, Grid)
-}
+_ALL: tuple[type[Method], ...] = (Sampling, Variation, Transfer, Mix, Hinted, Strip, Grid)
+METHODS = {method.name: method for method in _ALL}
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 _LONGEST = 2**20  # characters of an entry
@@ -231,9 +230,7 @@ def _require(found: Mapping[str, str], keys: Iterable[str]) -> None:
 def _find(recipe: Recipe, given: Sequence[Path], others: Sequence[Path], force: bool) -> Files:
     """Return the files that a recipe requires beside the photo, which may itself be one of them."""
     wanted = recipe.others
-    if not wanted:
-        return {}
-    digests = {sha256_of(path): path for path in given}
+    digests = {sha256_of(path): path for path in (given if wanted else others)}  # and all can be read
     files = {digest: digests[digest] for digest in wanted if digest in digests}
     if missing := [digest for digest in wanted if digest not in files]:
         if force and len(others) >= len(wanted):

@@ -117,9 +117,8 @@ def plan(
             write_shots(table, shots)
         pattern = f"{{stem}}{table.stem.removeprefix(item.path.stem)}{{ext}}"
         more += ["--output", pattern]
-        request, told = (
-            replace(request, shots=Path(at)) for at in (table, argument(name.with_name(table.name)))
-        )
+        places = table, argument(name.with_name(table.name))
+        request, told = (replace(request, shots=Path(place)) for place in places)
     return shell_command("film", argument(name), *words(told), *more, *network), request, pattern
 
 

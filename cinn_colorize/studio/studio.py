@@ -216,9 +216,8 @@ class Studio:
         down, right = (row + 0.5) / hint.weight.shape[0], (column + 0.5) / hint.weight.shape[1]
         L = hint.guide[row, column]
         drawn = [*opened.members, *(sample.ab for sample in opened.samples.values())]
-        left = np.array(
-            [ab[:, int(down * ab.shape[1]), int(right * ab.shape[2])] for ab in drawn], np.float32
-        ).reshape(-1, 2)
+        colours = [ab[:, int(down * ab.shape[1]), int(right * ab.shape[2])] for ab in drawn]
+        left = np.array(colours, np.float32).reshape(-1, 2)
         palette: list[dict[str, object]] = []
         total = len(left)
         while len(left) and len(palette) < _MOST_COLORS:

@@ -110,9 +110,8 @@ class RunState(Generic[Model]):
         self._returned_to = state["seen"]
         if self._returns > MAX_RETURNS:
             returned = f"{MAX_RETURNS} returns to the checkpoint of photo {self._returned_to}"
-            raise DivergedError(
-                f"{self._name}: {fault}, after {returned}; start a new --run with a lower --lr"
-            )
+            problem = f"{self._name}: {fault}, after {returned}; start a new --run with a lower --lr"
+            raise DivergedError(problem)
         returned = "two bad steps in a row: back to the checkpoint of photo %d, on to new photos"
         log.warning(returned, self._returned_to)
         self._load_learnt(state)

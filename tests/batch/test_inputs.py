@@ -116,6 +116,8 @@ def test_lists_keep_their_folders(scans):
         (b"a b.jpg\nc.jpg\n", False),
         (b"\xef\xbb\xbfa b.jpg\r\n\r\nc.jpg", False),
         (b"a b.jpg\0c.jpg\0", True),
+        ("\ufeffa b.jpg\r\nc.jpg\r\n".encode("utf-16-le"), False),
+        ("\ufeffa b.jpg\nc.jpg\n".encode("utf-16-be"), False),
     ],
 )
 def test_reading_lists(content, null):
@@ -148,6 +150,26 @@ def test_the_output_folder_is_left_out(scans):
     (scans / "colorized/b_000.jpg").touch()
     assert len(selected("scans", recursive=True, output=scans / "colorized")) == 4
     assert len(selected("scans", recursive=True, output=scans / "box 1/../colorized")) == 4
+
+
+@pytest.mark.parametrize("arguments", [["scans/[bc]o*"], ["scans/box 1", "scans/colorized"]])
+def test_results_go_to_the_same_places_again(scans, arguments):
+    before = selected(*arguments[:1], recursive=True, output=scans / "colorized")
+    assert before == [("scans/box 1/c.PNG", "."), ("scans/box 1/deep/d.webp", "deep")]
+    (scans / "colorized").mkdir()
+    (scans / "colorized/c_000.png").touch()
+    after = selected(*arguments, recursive=True, output=scans / "colorized")
+    assert [item for item in after if "colorized" not in item[0]] == before
+
+
+def test_patterns_follow_no_links_to_folders(scans, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/e.jpg").touch()
+    (scans / "link").symlink_to(tmp_path / "elsewhere")
+    not_taken = []
+    found = find_inputs([Path("scans/*")], output=Path("o"), recursive=True, not_taken=not_taken)
+    assert "e.jpg" not in [item.path.name for item in found]
+    assert scans / "link" in [path.absolute() for path in not_taken] or Path("scans/link") in not_taken
     assert len(selected("scans/colorized", recursive=True, output=scans / "colorized")) == 1
     not_taken = []
     (scans / "linked").symlink_to("colorized")

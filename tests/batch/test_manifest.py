@@ -15,8 +15,8 @@ SETTINGS = {"model": "natural", "temperature": "0.8", "quality": "95"}
 SHEET = replace(RESULT, output=Path("out/a_sheet.jpg"), seed=None)
 
 
-def opened(path, settings=SETTINGS, seeds=(0, 1)):
-    return Manifest(path, settings, seeds)
+def opened(path, settings=SETTINGS, seeds=(0, 1), order="seed"):
+    return Manifest(path, settings, seeds, order)
 
 
 @pytest.fixture
@@ -61,6 +61,19 @@ def test_a_sheet_of_other_samples_is_not_done(path):
     with opened(path, seeds=(0, 2)) as manifest:
         assert not manifest.lists(SHEET)
         assert manifest.lists(RESULT)
+
+
+def test_a_sheet_in_another_order_is_not_done(path):
+    with opened(path) as manifest:
+        manifest.add(SHEET)
+    with opened(path, order="typical") as manifest:
+        assert not manifest.lists(SHEET)
+        assert manifest.lists(RESULT)
+        manifest.add(SHEET)
+    with opened(path, order="typical") as manifest:
+        assert manifest.lists(SHEET)
+    with opened(path) as manifest:
+        assert not manifest.lists(SHEET)
 
 
 def test_the_last_line_for_an_output_counts(path):

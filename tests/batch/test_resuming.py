@@ -185,8 +185,9 @@ def test_the_sheet_of_another_photo_of_that_name_is_a_result_like_others(run, op
     )
 
 
-def test_a_sheet_is_made_again_in_another_order_and_no_picture(run, scans):
-    command = ("scans/a.jpg", "-n", 3, "-q")
+@pytest.mark.parametrize("records", [(), ("--manifest", "m.jsonl")])
+def test_a_sheet_is_made_again_in_another_order_and_no_picture(run, scans, records):
+    command = ("scans/a.jpg", "-n", 3, "-q", *records)
     run(*command)
     assert run(*command).stdout == ""
     for order in ("log-prob", "typical"):

@@ -230,14 +230,59 @@ def test_table_of_shots_can_be_edited(run):
     assert np.abs(five[12:] - 128).mean() > 1
 
 
-def test_table_with_errors_is_told_line_by_line(run):
+def test_a_sheet_of_shots_replaces_no_file_unasked(run):
+    Path("colorized").mkdir()
+    sheet, table = Path("colorized/old_shots.jpg"), Path("colorized/old_shots.tsv")
+    sheet.write_bytes(b"mine")
+    refused = run("old.mp4", "--sheet", "-n", 2)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "old_shots.jpg exists; add --overwrite or --skip-existing" in the_line(refused)
+    assert run("old.mp4", "--sheet", "-n", 2, "--skip-existing", "-q").exit_code == 0
+    assert sheet.read_bytes() == b"mine"
+    assert not table.exists()
+    assert run("old.mp4", "--sheet", "-n", 2, "--overwrite", "-q").exit_code == 0
+    made = sheet.read_bytes(), table.read_bytes()
+    table.unlink()  # as a call leaves it that is stopped between the two
+    assert run("old.mp4", "--sheet", "-n", 2, "-q").exit_code == 0
+    assert (sheet.read_bytes(), table.read_bytes()) == made
+    Path("y").mkdir()
+    make("y/old.mp4", cut=6)
+    result = run("old.mp4", "y/old.mp4", "--sheet", "-n", 2, "--overwrite", "-q")
+    assert result.exit_code == 1
+    assert "y/old.mp4: its results would have the same names as those of old.mp4" in the_line(result)
+    assert (sheet.read_bytes(), table.read_bytes()) == made
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no permission bits")
+def test_a_sheet_of_shots_can_be_read_by_whom_the_film_can(run):
+    Path("old.mp4").chmod(0o600)
+    assert run("old.mp4", "--sheet", "-n", 2, "-q").exit_code == 0
+    assert Path("colorized/old_shots.jpg").stat().st_mode & 0o777 == 0o600
+    assert Path("colorized/old_shots.tsv").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(("name", "told"), [("none.tsv", "No such file"), (".", "not a file")])
+def test_a_table_that_cannot_be_read_is_named(run, name, told):
+    result = run("old.mp4", "--shots", name)
+    assert result.exit_code == 1
+    assert re.match(f"cinn-colorize: {re.escape(name)}: cannot be read .{told}", the_line(result))
+
+
+@pytest.mark.parametrize("more", [(), ("--sheet",)])
+def test_a_name_that_is_too_long_is_refused_before_any_work(run, more, monkeypatch):
+    monkeypatch.setattr(films.Films, "_surveyed", None)
+    shutil.copy("old.mp4", name := f"{'a' * 248}.mp4")
+    result = run(name, *more)
+    assert result.exit_code == 1
+    assert "cannot be written: File name too long; choose a shorter --output" in the_line(result)
+
+
+def test_all_errors_of_a_table_are_told_at_once(run):
     Path("shots.tsv").write_text("start\tend\tseed\n0\t12\tred\n13\t24\t1\n")
     result = run("old.mp4", "--shots", "shots.tsv")
     assert result.exit_code == 1
-    assert [line[:34] for line in result.stderr.splitlines()] == [
-        "cinn-colorize: shots.tsv: line 2: ",
-        "cinn-colorize: shots.tsv: line 3: "[:34],
-    ] or "line 3" in result.stderr
+    told = "cinn-colorize: shots.tsv: line 2: 'red' is not a seed .*; line 3: the shot starts with frame 13,"
+    assert re.match(told, the_line(result))
     Path("shots.tsv").write_text("start\tend\n0\t12\n")
     assert "ends with frame 12, but old.mp4 has 24" in the_line(run("old.mp4", "--shots", "shots.tsv"))
     Path("shots.tsv").write_text("start\tend\tframe\thints\n0\t24\t3\t9,9,#f00 96,9,#f00\n")
@@ -347,6 +392,7 @@ def test_commands_name_each_other(run, examples, colorizer, monkeypatch):
         ("--output ../{seed}{ext}", "leaves the folder of -o"),
         ("--sheet --shots old.mp4", "--sheet excludes --shots and --dry-run"),
         ("--sheet --dry-run", "--sheet excludes --shots and --dry-run"),
+        ("--json --dry-run", "--json prints results, and --dry-run makes none"),
         ("--overwrite --skip-existing", "exclude each other"),
     ],
 )

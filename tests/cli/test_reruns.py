@@ -301,6 +301,13 @@ def test_recreate_again_compares_only(run):
     assert again.stderr == first.stderr == f"cinn-colorize: {again_path}: the same bytes as {name}\n"
 
 
+def test_recreate_looks_at_all_that_it_is_given(run):
+    (name,) = run("gray.jpg").stdout.splitlines()
+    result = run("recreate", name, "gray.jpg", "nosuch.png")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert the_line(result).startswith("cinn-colorize: nosuch.png: cannot be read (No such file")
+
+
 @pytest.mark.parametrize("quiet", [[], ["-q"]])
 def test_recreate_fails_where_the_bytes_differ(run, quiet):
     (name,) = run("gray.jpg").stdout.splitlines()

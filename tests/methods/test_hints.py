@@ -331,6 +331,7 @@ def test_the_command_and_its_recipe(run, tmp_path):
             2,
             "--like, --rank, --pick and --white-balance exclude --hint",
         ),
+        (["--hint-reach", "photo"], 2, "requires --hint or --hints"),
         (["again.png", "--hint", "10,10,#aa2832"], 2, "hints apply to one photo"),
         (["--hints", "missing.png"], 1, "missing.png: no such file of hints"),
         (["--hints", "text.png"], 1, "text.png: hints cannot be read: not a picture in a known format"),
