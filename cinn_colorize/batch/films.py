@@ -35,11 +35,10 @@ from cinn_colorize.errors import (
     printable_name,
 )
 from cinn_colorize.files.atomic import TemporaryFolder, mode_like, original_at, sha256, writing
-from cinn_colorize.files.formats import SUFFIXES, is_film, own_suffix
 from cinn_colorize.files.processes import CONTEXT, end_with_parent
 from cinn_colorize.files.signals import blocked_in_children
 from cinn_colorize.film.encoding import FORMATS, Target
-from cinn_colorize.film.reading import FilmReader
+from cinn_colorize.film.reading import FilmReader, open_film
 from cinn_colorize.film.shots import Shot, read_shots, write_shots
 from cinn_colorize.film.story import SURVEYED, Part, colorize_part, hints_at, sheet_row, survey, typical
 from cinn_colorize.film.writing import FilmWriter, read_recipe
@@ -165,7 +164,7 @@ class Films:
         found.measured.append(f"{len(some)} of the {counted(len(numbers), 'frame')} of {film.name}")
 
     def _planned(self, path: Path) -> _Planned:
-        film, plan = _opened(path), self.plan
+        film, plan = open_film(path), self.plan
         target = Target.of(film, **vars(plan.encoding))
         outputs, recipe = self._outputs(film, target), plan.recipe(self._spec, path)
         planned = _Planned(film, target, outputs, recipe, self._shots(film))
@@ -210,7 +209,7 @@ class Films:
 
     def _told(self, path: Path) -> Iterator[Result]:
         """Write a table of the shots of a film, and a contact sheet."""
-        film, plan = _opened(path), self.plan
+        film, plan = open_film(path), self.plan
         table = plan.folder / f"{path.stem}_shots.tsv"
         self._claim(film, [table])
         if plan.keeps(table):
@@ -323,16 +322,6 @@ class Films:
         finally:
             for future in begun:
                 future.cancel()
-
-
-def _opened(path: Path) -> FilmReader:
-    """Open a film, or say which command takes the file."""
-    if not is_film(path.suffix) and own_suffix(path).lower() in SUFFIXES:
-        raise FilmError(f"{printable_name(path)}: is a photo; use cinn-colorize colorize")
-    film = FilmReader(path)
-    if film.box.size != film.facts.size:
-        log.info(f"{film.name}: what surrounds the picture stays gray")
-    return film
 
 
 def _record(output: Path) -> Path:

@@ -20,6 +20,7 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from cinn_colorize.errors import FilmError, counted, missing, printable_name
+from cinn_colorize.files.formats import SUFFIXES, is_film, own_suffix
 from cinn_colorize.film.planes import Coding, gray_luma, lightness_bytes
 from cinn_colorize.film.render import SIZE
 from cinn_colorize.imaging import frame as frames_of_scans
@@ -276,6 +277,16 @@ class FilmReader:
             L = cv2.resize(L, (L.shape[1] // 2, L.shape[0] // 2), interpolation=cv2.INTER_AREA)
         L = cv2.resize(L, turned, interpolation=cv2.INTER_AREA)
         return np.ascontiguousarray(np.rot90(L, self.facts.turns))
+
+
+def open_film(path: Path) -> FilmReader:
+    """Open a film, or say which command takes the file."""
+    if not is_film(path.suffix) and own_suffix(path).lower() in SUFFIXES:
+        raise FilmError(f"{printable_name(path)}: is a photo; use cinn-colorize colorize")
+    film = FilmReader(path)
+    if film.box.size != film.facts.size:
+        log.info(f"{film.name}: what surrounds the picture stays gray")
+    return film
 
 
 def find_box(shown: Iterable[NDArray[np.uint8]]) -> Box | None:
