@@ -50,6 +50,16 @@ def test_a_hint_has_a_colour_of_the_samples_until_one_is_chosen(tab, photos):
     assert [word.split(",")[2] for word in tab.copied() if ",#" in word][1:] == ["#1e6edc"] * 2
 
 
+def test_a_hint_keeps_its_colour_through_a_double_click(tab, photos):
+    tab.open(photos / "coffee.png")
+    tab.tool("Paint hints")
+    unchosen = tab.page.input_value("#color")
+    tab.changing(lambda: tab.page.mouse.dblclick(*tab.point(0.3, 0.4)))
+    (hint,) = [word for word in tab.copied() if ",#" in word]
+    assert unchosen not in hint
+    assert tab.page.locator("#palette button").first.get_attribute("title").startswith(hint.split(",")[2])
+
+
 def test_a_hint_can_be_dragged_recoloured_and_removed(tab, photos):
     tab.open(photos / "coffee.png")
     tab.tool("Paint hints")

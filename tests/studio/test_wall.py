@@ -95,6 +95,18 @@ def test_favourites_are_shown_alone_and_kept(tab):
     assert tab.page.eval_on_selector_all("#tiles .star", stars) == ["true", "false"]
 
 
+def test_a_joined_picture_is_given_back(serve, new_tab, small):
+    tab = new_tab(serve(small, ".")[1][0])
+    tab.enter("1.png")
+    _, joined = tab.joined()
+    tab.changing(lambda: tab.page.click("#next"))
+    for _ in range(2):
+        tab.page.click("#everywhere")
+    tab.changing(lambda: tab.page.click("#previous"))
+    wait_for(lambda: np.array_equal(tab.pixels(), joined), 60)
+    assert "inside" in tab.details()
+
+
 @pytest.mark.ci
 def test_one_mood_for_all_is_saved_once_and_survives(serve, new_tab, small):
     """A new load of the page, another tab, and a new start of the studio."""

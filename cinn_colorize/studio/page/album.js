@@ -69,7 +69,8 @@ export function pictureKey({ film, work }) {
 
 /** Whether the chosen picture is saved, or one of the command line where nothing has been chosen. */
 export function isSaved(entry) {
-  const { work } = entry, isChosen = work.saved.length || work.seed !== null || work.hints.length || Object.keys(work.settings).length;
+  const { work } = entry, isJoined = work.isJoined && work.strokes.length;
+  const isChosen = work.saved.length || work.seed !== null || work.hints.length || isJoined || Object.keys(work.settings).length;
   return Boolean(entry.done) && (!isChosen || work.saved.includes(pictureKey(entry)));
 }
 

@@ -324,15 +324,17 @@ async function save() {
   $("#status").textContent = result.saved ? `saved ${result.saved[0]}` : `downloading ${result.files[0].name}`;
 }
 
+const moodOf = ({ seed, settings, first, isJoined, mask }) => ({ seed, settings, first, isJoined, mask });
+
 /** Give the mood of the open photo to all, or to those selected; a second time, give them back theirs. */
 function everywhere() {
   if (chosen === null) throw new Error("no sample of this photo has been drawn yet");
   park();
   const others = wall.meant().filter((entry) => entry !== here && !entry.film);
-  const before = others.map((entry) => [entry, entry.work.seed, entry.work.settings]);
-  const after = others.map((entry) => [entry, chosen, here.work.settings]);
-  for (const [entry, seed, settings] of spread ?? after) {
-    entry.work = { ...entry.work, seed, settings, first: seed === null ? 0 : seed - (seed % EIGHT), isJoined: false, mask: null };
+  const before = others.map((entry) => [entry, moodOf(entry.work)]);
+  const mood = { seed: chosen, settings: here.work.settings, first: chosen - (chosen % EIGHT), isJoined: false, mask: null };
+  for (const [entry, changed] of spread ?? others.map((entry) => [entry, mood])) {
+    entry.work = { ...entry.work, ...changed };
     remember(entry);
   }
   $("#status").textContent = spread ? "all have their own mood again" : `${others.length} photos have this mood now`;
@@ -577,7 +579,7 @@ function select(hint) {
 
 /** Offer the colours of a place, and give a group the most frequent one unless a person has chosen another. */
 async function colored(own, { x, y }) {
-  const colors = await ask("palette", wish({ x, y, hints: "", reference: "" }));
+  const colors = await ask("palette", wish({ x, y, hints: "", reference: "" }), `palette of ${own}`);
   palette(colors);
   if (hasColor || !colors.length) return;
   $("#color").value = colors[0].color;
@@ -668,7 +670,10 @@ async function showReference(item) {
 }
 
 async function follow(item) {
-  await showReference(item);
+  const begun = here;
+  if (!item.id) await renew(item);
+  if (here === begun) await showReference(item);
+  if (here !== begun) return;
   $("#use").checked = tool() !== "hint";
   update();
   if ($("#use").checked) await redraw();
@@ -723,9 +728,11 @@ on("#redo", "click", redo);
 on("#zoom", "click", () => setZoom($("#zoom").ariaPressed !== "true"));
 on("#like", "click", async () => {
   const values = await large({ saturation: 1, white_balance: 0 }); // those of the page are applied to what is drawn from it
-  const kept = await ask("keep", values);
+  const begun = here, kept = await ask("keep", values);
+  if (here !== begun) return; // another photo has been opened meanwhile
   mask = null;
   await follow({ ...kept, wish: values });
+  if (here !== begun) return;
   $("#use").checked = true;
   await redraw();
 });
