@@ -132,8 +132,8 @@ class FilmReader:
         self.check_unchanged()
 
     def opened(self) -> InputContainer:
-        try:
-            return av.open(os.fspath(self.path), metadata_errors="replace")
+        try:  # by its whole path, as FFmpeg takes the start of "Metropolis: 1927.avi" for a protocol
+            return av.open(os.path.abspath(self.path), metadata_errors="replace")  # noqa: PTH100
         except (av.error.FFmpegError, OSError) as error:
             reason = (error.strerror or "unknown error").lower()
             raise self._error(f"is no film, or damaged, cut off or encrypted ({reason})") from None

@@ -102,6 +102,13 @@ def test_hints_lie_on_what_is_seen(films):
             hints_at(film, [Hint(x, y, (0, 0, 0))])
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no colons in names")
+def test_a_name_may_have_a_colon(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fm.make(tmp_path / "Metropolis: 1927.mp4", number=3)
+    assert len(FilmReader("Metropolis: 1927.mp4").times) == 3
+
+
 def test_another_process_can_read_on(films):
     film = pickle.loads(pickle.dumps(FilmReader(films["h264.mp4"])))
     assert len(list(film.frames())) == 40
