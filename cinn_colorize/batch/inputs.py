@@ -186,7 +186,7 @@ class _Search:
 
     def meant(self, matches: list[Path] | None) -> list[Path] | None:
         """Return the matches of a pattern without the output folder and links to folders; None for None."""
-        self.not_taken.extend(filter(is_linked_folder, matches or []))
+        self.not_taken.extend(m for m in matches or [] if is_linked_folder(m) and not self.is_output(m))
         return matches and [m for m in matches if not (is_linked_folder(m) or self.is_output(m))]
 
     def _walk(self, folder: Path, below: Path) -> Iterator[Input | PhotoError]:
