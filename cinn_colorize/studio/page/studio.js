@@ -659,7 +659,9 @@ function toggle() {
 // --- another photo ------------------------------------------------------------------------------------------
 
 async function showReference(item) {
+  const begun = here;
   if (!item.id) await renew(item);
+  if (here !== begun) return; // another photo has been opened meanwhile
   reference = item;
   const image = new Image();
   image.src = await ask("before", { photo: item, frame: "none", size: "small" }, "reference");
@@ -671,8 +673,7 @@ async function showReference(item) {
 
 async function follow(item) {
   const begun = here;
-  if (!item.id) await renew(item);
-  if (here === begun) await showReference(item);
+  await showReference(item);
   if (here !== begun) return;
   $("#use").checked = tool() !== "hint";
   update();
